@@ -1,0 +1,158 @@
+//! The directory: an immutable, versioned picture of who may enter and where they may leave.
+//!
+//! A new picture shares almost everything with the one before, so that publishing one change among
+//! a hundred thousand sub-accounts costs microseconds.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use imbl::HashMap;
+
+use crate::{AccountId, Bytes, PasswordKey, PasswordTag, Pools, ProxyType, SubAccountId, WhitelistId};
+
+/// What the gateway knows of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountEntry {
+    /// The account.
+    pub id: AccountId,
+    /// False while suspended.
+    pub active: bool,
+    /// Grows whenever a right to funds may have been lost (a package switched off, say): purses of
+    /// the account then hand back what they hold and ask anew.
+    pub funds_epoch: i64,
+}
+
+/// What the gateway knows of a proxy login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubAccountEntry {
+    /// The sub-account.
+    pub id: SubAccountId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The proxy user name, exactly as created.
+    pub username: Arc<str>,
+    /// Whether it may be used.
+    pub active: bool,
+    /// The keyed hash of its password.
+    pub password: PasswordTag,
+    /// Its traffic limit per type, in bytes; zero = none. The gateway does not compute with it:
+    /// it only notices that it changed.
+    pub limits: [Bytes; 3],
+}
+
+/// An address that enters without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhitelistEntry {
+    /// The entry.
+    pub id: WhitelistId,
+    /// Whose traffic it is.
+    pub account: AccountId,
+}
+
+/// The picture.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// Grows with every change.
+    pub version: i64,
+    /// The key under which [`SubAccountEntry::password`] was made.
+    pub password_key: PasswordKey,
+    /// Every account.
+    pub accounts: HashMap<AccountId, AccountEntry>,
+    /// Every sub-account, by exact user name.
+    pub sub_accounts: HashMap<Arc<str>, Arc<SubAccountEntry>>,
+    /// The user name of every sub-account, by id.
+    pub sub_account_names: HashMap<SubAccountId, Arc<str>>,
+    /// Every listed address, in canonical form (an IPv4-mapped IPv6 address is the IPv4 one).
+    pub whitelist: HashMap<IpAddr, WhitelistEntry>,
+    /// The address of every whitelist entry, by id.
+    pub whitelist_addresses: HashMap<WhitelistId, IpAddr>,
+    /// Every active exit.
+    pub exits: Arc<Pools>,
+}
+
+/// One difference between a picture and the next: the entry as it is now, or its absence.
+#[derive(Clone, Debug)]
+pub enum DirectoryChange {
+    /// An account was made or changed.
+    Account(AccountEntry),
+    /// A sub-account was made or changed.
+    SubAccount(SubAccountEntry),
+    /// A sub-account is gone.
+    SubAccountGone(SubAccountId),
+    /// An address was listed.
+    Whitelist(IpAddr, WhitelistEntry),
+    /// A whitelist entry is gone.
+    WhitelistGone(WhitelistId),
+    /// The exits changed.
+    Exits(Arc<Pools>),
+}
+
+impl Directory {
+    /// A picture of nobody.
+    pub fn empty(password_key: PasswordKey) -> Self {
+        Self {
+            version: 0,
+            password_key,
+            accounts: HashMap::new(),
+            sub_accounts: HashMap::new(),
+            sub_account_names: HashMap::new(),
+            whitelist: HashMap::new(),
+            whitelist_addresses: HashMap::new(),
+            exits: Arc::default(),
+        }
+    }
+
+    /// Brings the picture up to date by one change.
+    pub fn apply(&mut self, change: DirectoryChange) {
+        match change {
+            DirectoryChange::Account(entry) => {
+                self.accounts.insert(entry.id, entry);
+            }
+            DirectoryChange::SubAccount(entry) => {
+                self.forget_sub_account(entry.id);
+                self.sub_account_names.insert(entry.id, entry.username.clone());
+                self.sub_accounts.insert(entry.username.clone(), Arc::new(entry));
+            }
+            DirectoryChange::SubAccountGone(id) => self.forget_sub_account(id),
+            DirectoryChange::Whitelist(address, entry) => {
+                self.forget_whitelist(entry.id);
+                self.whitelist_addresses.insert(entry.id, address);
+                self.whitelist.insert(address, entry);
+            }
+            DirectoryChange::WhitelistGone(id) => self.forget_whitelist(id),
+            DirectoryChange::Exits(pools) => self.exits = pools,
+        }
+    }
+
+    /// The sub-account of that id, where there is one.
+    pub fn sub_account(&self, id: SubAccountId) -> Option<&Arc<SubAccountEntry>> {
+        self.sub_accounts.get(self.sub_account_names.get(&id)?)
+    }
+
+    /// The listed entry that admits this peer, whichever way its address is spelled.
+    pub fn whitelisted(&self, peer: IpAddr) -> Option<&WhitelistEntry> {
+        self.whitelist.get(&peer.to_canonical())
+    }
+
+    fn forget_sub_account(&mut self, id: SubAccountId) {
+        if let Some(name) = self.sub_account_names.remove(&id) {
+            self.sub_accounts.remove(&name);
+        }
+    }
+
+    fn forget_whitelist(&mut self, id: WhitelistId) {
+        if let Some(address) = self.whitelist_addresses.remove(&id) {
+            // The address may have been listed anew, by another entry, in the same breath.
+            if self.whitelist.get(&address).is_some_and(|entry| entry.id == id) {
+                self.whitelist.remove(&address);
+            }
+        }
+    }
+}
+
+impl SubAccountEntry {
+    /// The limit for one type; zero = none.
+    pub const fn limit(&self, proxy_type: ProxyType) -> Bytes {
+        self.limits[proxy_type.index()]
+    }
+}

@@ -1,0 +1,33 @@
+//! The vocabulary of Tollgate: ids, quantities, time, and the values that cross the gateway's door.
+//!
+//! Nothing here does IO, waits, or knows SQL or JSON. Every other room may depend on this one;
+//! it depends on none of them.
+
+mod clock;
+mod country;
+mod directory;
+mod exit;
+mod id;
+mod lease;
+mod password;
+mod proxy_type;
+mod quantity;
+mod refusal;
+mod time;
+
+pub use clock::{Clock, SystemClock};
+pub use country::{Country, CountryError};
+pub use directory::{AccountEntry, Directory, DirectoryChange, SubAccountEntry, WhitelistEntry};
+pub use exit::{Exit, ExitCredentials, ExitKind, Pools, normalise_place};
+pub use id::{
+    AccountId, BootId, ConnectionId, EntryId, ExitId, GatewayId, LeaseId, OfferId, PackageId, SubAccountId,
+    WhitelistId,
+};
+pub use lease::{
+    ByteLease, LeaseDenied, LeaseRequest, LeaseUsage, Payer, RefusalNote, Settled, Unavailable, UsageReport,
+};
+pub use password::{PasswordKey, PasswordTag};
+pub use proxy_type::{ProxyType, StaticType, UnknownWord};
+pub use quantity::{Bytes, Cents, GB, MAX_LIMIT_GB};
+pub use refusal::Refusal;
+pub use time::{Day, Time, TimeError, Zone};
