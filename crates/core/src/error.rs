@@ -1,0 +1,143 @@
+//! What a job may answer instead of doing what it was asked: structured, so that the API can say
+//! it in the caller's language (contract §1).
+
+use tollgate_store as store;
+
+/// Why a job was not done. Nothing has been changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A parameter does not hold what it should (40000).
+    #[error("parameter {field}: {rule}")]
+    Invalid {
+        /// The parameter's name, as in the API document.
+        field: &'static str,
+        /// The rule that it breaks.
+        rule: Rule,
+    },
+    /// No such thing, or it is another account's (40400).
+    #[error("no such {0:?}")]
+    NotFound(Noun),
+    /// It stands against what is there already (40900).
+    #[error("conflict: {0:?}")]
+    Conflict(Conflict),
+    /// The wallet does not hold what this costs (40200).
+    #[error("the wallet's balance is too low")]
+    InsufficientFunds,
+    /// Nothing of it is left (40901).
+    #[error("out of stock")]
+    OutOfStock,
+    /// The account is suspended (40300).
+    #[error("the account is suspended")]
+    Suspended,
+    /// It cannot be done just now (50300). The text is for the log.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// A defect (50000). The text is for the log, never for the caller.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+/// What a parameter should have held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Rule {
+    /// It must be given.
+    #[error("is required")]
+    Required,
+    /// Text for a number, or the like.
+    #[error("has the wrong type")]
+    WrongType,
+    /// It must be so many characters long.
+    #[error("must be {min} to {max} characters long")]
+    Length {
+        /// At least.
+        min: usize,
+        /// At most.
+        max: usize,
+    },
+    /// It holds a character that may not be in it.
+    #[error("holds a character that is not allowed")]
+    Characters,
+    /// It must lie between two numbers, both included.
+    #[error("must be from {min} to {max}")]
+    Range {
+        /// At least.
+        min: i64,
+        /// At most.
+        max: i64,
+    },
+    /// It must be one of these words.
+    #[error("must be one of {0:?}")]
+    OneOf(&'static [&'static str]),
+    /// It is no date, or no date and time.
+    #[error("must be a date")]
+    Date,
+    /// The start lies after the end.
+    #[error("must not lie after the end")]
+    Order,
+    /// It is no IP address, or no `host:port` where one is wanted.
+    #[error("is not an address")]
+    Address,
+    /// It is an address that nobody can come from over the internet.
+    #[error("is a private, loopback, multicast or unspecified address")]
+    PrivateAddress,
+    /// It names something that cannot be used here.
+    #[error("names something that cannot be used here")]
+    Reference,
+    /// It cannot be changed any more.
+    #[error("cannot be changed")]
+    Immutable,
+}
+
+/// A thing that may be looked for in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the types vocabulary's own")]
+pub enum Noun {
+    Account,
+    SubAccount,
+    WhitelistEntry,
+    Offer,
+    Package,
+    Exit,
+    Connection,
+}
+
+/// What stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// Another account or sub-account has this user name, in whichever case it is written.
+    UsernameTaken,
+    /// The address is listed already, here or by another account.
+    AddressListed,
+    /// The idempotency key came with other parameters before.
+    IdempotencyKeyReused,
+    /// Another exit has this name.
+    NameTaken,
+    /// The recharge's reference came with another amount before.
+    ReferenceReused,
+    /// The balance would be negative.
+    WouldBeNegative,
+}
+
+impl Error {
+    /// That a parameter breaks a rule.
+    pub(crate) const fn invalid(field: &'static str, rule: Rule) -> Self {
+        Self::Invalid { field, rule }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Serialization | store::Error::Busy | store::Error::Unavailable(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            // Where a job expects one of these it says so itself, before it gets here.
+            store::Error::NoRow
+            | store::Error::UniqueViolation
+            | store::Error::CheckViolation
+            | store::Error::Locked(_)
+            | store::Error::Migration(_)
+            | store::Error::Unexpected(_) => Self::Internal(error.to_string()),
+        }
+    }
+}

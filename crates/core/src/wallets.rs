@@ -1,0 +1,130 @@
+//! Wallets: money in, corrections, and the history of both.
+
+use tollgate_ledger::{Entry, EntryKind, Wallet};
+pub use tollgate_store::entries::WalletLine;
+use tollgate_store::{self as store, Tx};
+use tollgate_types::{AccountId, Cents, EntryId};
+
+use crate::audit_log::{self, Actor};
+use crate::{Conflict, Core, Error, Noun, Rule};
+
+/// The largest single recharge or correction: ten thousand million dollars.
+const LARGEST_AMOUNT: i64 = 1_000_000_000_000;
+
+/// The longest reference or reason, in characters.
+const LONGEST_TEXT: usize = 255;
+
+/// A wallet as it is.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown account.
+pub async fn read(core: &Core, account: AccountId) -> Result<Wallet, Error> {
+    core.db().read(move |tx| found(store::wallets::read(tx, account))).await
+}
+
+/// A page of a wallet's history, newest first, and how many lines there are in all.
+///
+/// # Errors
+/// [`Error::NotFound`] for an unknown account.
+pub async fn ledger(core: &Core, account: AccountId, page: crate::Page) -> Result<(Vec<WalletLine>, i64), Error> {
+    core.db()
+        .read(move |tx| {
+            found(store::wallets::read(tx, account))?;
+            Ok(store::entries::page(tx, account, page.limit(), page.offset())?)
+        })
+        .await
+}
+
+/// What a recharge did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recharged {
+    /// The entry that stands for it.
+    pub entry: EntryId,
+    /// False where the reference had been credited before, so that nothing was added now.
+    pub credited: bool,
+    /// The wallet after it.
+    pub wallet: Wallet,
+}
+
+/// Credits money received from outside. The same reference twice credits once (platform.md §2).
+///
+/// # Errors
+/// [`Error::Invalid`] for `amount` or `reference`, [`Error::NotFound`] for an unknown account,
+/// [`Error::Conflict`] where the reference was credited with another amount.
+pub async fn recharge(core: &Core, actor: Actor, account: AccountId, amount: Cents, reference: String) -> Result<Recharged, Error> {
+    check_amount(amount, 1)?;
+    check_text("reference", &reference)?;
+    let now = core.now();
+    core.db()
+        .write(move |tx| {
+            let wallet = lock(tx, account)?;
+            if let Some((entry, before)) = store::entries::by_reference(tx, account, EntryKind::Recharge, &reference)? {
+                return match before == amount {
+                    true => Ok(Recharged { entry, credited: false, wallet }),
+                    false => Err(Error::Conflict(Conflict::ReferenceReused)),
+                };
+            }
+            let wallet = wallet.recharge(amount)?;
+            store::wallets::write(tx, account, &wallet)?;
+            let entry = store::entries::insert(tx, &Entry::recharge(account, amount, &reference)?, now)?;
+            let detail = serde_json::json!({ "amount": amount.get(), "reference": reference });
+            audit_log::append(tx, now, &actor, "wallet.recharged", Some(account), &format!("entry:{entry}"), &detail)?;
+            Ok(Recharged { entry, credited: true, wallet })
+        })
+        .await
+}
+
+/// Corrects a balance upwards or downwards. Each call is a correction of its own.
+///
+/// # Errors
+/// [`Error::Invalid`] for `amount` or `reason`, [`Error::NotFound`] for an unknown account,
+/// [`Error::Conflict`] where the balance, less what open leases hold, would become negative.
+pub async fn adjust(core: &Core, actor: Actor, account: AccountId, amount: Cents, reason: String) -> Result<Recharged, Error> {
+    check_amount(amount, -LARGEST_AMOUNT)?;
+    check_text("reason", &reason)?;
+    let (now, reference) = (core.now(), core.random_reference());
+    core.db()
+        .write(move |tx| {
+            let adjusted = lock(tx, account)?.adjust(amount);
+            let wallet = adjusted.map_err(|error| match error {
+                tollgate_ledger::LedgerError::InsufficientFunds => Error::Conflict(Conflict::WouldBeNegative),
+                other => other.into(),
+            })?;
+            store::wallets::write(tx, account, &wallet)?;
+            let entry = Entry::adjustment(account, amount, reference.clone(), &reason)?;
+            let entry = store::entries::insert(tx, &entry, now)?;
+            let detail = serde_json::json!({ "amount": amount.get(), "reason": reason });
+            audit_log::append(tx, now, &actor, "wallet.adjusted", Some(account), &format!("entry:{entry}"), &detail)?;
+            Ok(Recharged { entry, credited: true, wallet })
+        })
+        .await
+}
+
+pub(crate) fn lock(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {
+    found(store::wallets::lock(tx, account))
+}
+
+fn found(wallet: Result<Wallet, store::Error>) -> Result<Wallet, Error> {
+    wallet.map_err(|error| match error {
+        store::Error::NoRow => Error::NotFound(Noun::Account),
+        other => other.into(),
+    })
+}
+
+fn check_amount(amount: Cents, least: i64) -> Result<(), Error> {
+    let range = least..=LARGEST_AMOUNT;
+    match range.contains(&amount.get()) && amount != Cents::ZERO {
+        true => Ok(()),
+        false => Err(Error::Invalid { field: "amount", rule: Rule::Range { min: least, max: LARGEST_AMOUNT } }),
+    }
+}
+
+fn check_text(field: &'static str, text: &str) -> Result<(), Error> {
+    if text.is_empty() || text.chars().count() > LONGEST_TEXT {
+        return Err(Error::Invalid { field, rule: Rule::Length { min: 1, max: LONGEST_TEXT } });
+    }
+    match text.chars().any(char::is_control) {
+        true => Err(Error::Invalid { field, rule: Rule::Characters }),
+        false => Ok(()),
+    }
+}
