@@ -1,0 +1,42 @@
+//! The only room that knows SQL: transactions as closures, on SQLite or PostgreSQL.
+//!
+//! - [`Db`] runs closures in transactions on threads of its own; [`Tx`] is what they get.
+//! - Statements ([`Sql`]) are declared once, in one text for both engines, by the files of the
+//!   nouns: what can be said of accounts, of wallets, and so on, each a plain function of a `Tx`.
+//! - `sqlite.rs` and `postgres.rs` hold everything in which the two differ, `migrations/` the
+//!   schema.
+
+mod db;
+mod error;
+mod job;
+mod migrate;
+mod postgres;
+mod sql;
+mod sqlite;
+mod tx;
+mod url;
+mod value;
+
+pub use db::{Db, Options, Stats};
+pub use error::Error;
+pub use sql::Sql;
+pub use tx::Tx;
+pub use url::{DbUrl, DbUrlError};
+pub use value::{Row, Value};
+
+// The nouns: a `pub mod` line here, and the same name in the list below (a test compares them).
+
+/// Lists every file that declares statements.
+macro_rules! nouns {
+    ($($noun:ident),* $(,)?) => {
+        /// Every statement of this room by the file that declares it, for the test that prepares
+        /// them all on both engines.
+        pub fn statements() -> Vec<(&'static str, &'static [Sql])> {
+            vec![$((stringify!($noun), $noun::ALL)),*]
+        }
+    };
+}
+
+nouns! {
+    migrate,
+}
