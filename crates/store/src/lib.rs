@@ -37,6 +37,41 @@ macro_rules! nouns {
     };
 }
 
+pub mod accounts;
+pub mod audit_log;
+pub mod directory;
+pub mod entries;
+pub mod exits;
+pub mod idempotency;
+pub mod leases;
+pub mod meta;
+pub mod offers;
+pub mod overview;
+pub mod packages;
+pub mod refusals;
+pub mod sub_accounts;
+pub mod trend;
+pub mod usage;
+pub mod wallets;
+pub mod whitelist;
+
 nouns! {
     migrate,
+    accounts,
+    audit_log,
+    directory,
+    entries,
+    exits,
+    idempotency,
+    leases,
+    meta,
+    offers,
+    overview,
+    packages,
+    refusals,
+    sub_accounts,
+    trend,
+    usage,
+    wallets,
+    whitelist,
 }
