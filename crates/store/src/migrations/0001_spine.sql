@@ -183,14 +183,15 @@ CREATE TABLE leases (
     proxy_type TEXT NOT NULL,
     package_id {int} NOT NULL,
     price {int} NOT NULL CHECK (price >= 0),        -- cents per GB, where the wallet pays
-    granted_bytes {int} NOT NULL,
+    issued_bytes {int} NOT NULL,                    -- granted to begin with
+    granted_bytes {int} NOT NULL,                   -- still held or used
     used_bytes {int} NOT NULL DEFAULT 0,
     written_off_bytes {int} NOT NULL DEFAULT 0,     -- reported after the lease had been voided and no funds were left
     day {int} NOT NULL,                             -- the day whose traffic it is
     issued_at {int} NOT NULL,
     expires_at {int} NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('open', 'ended')),
-    CHECK (used_bytes >= 0 AND used_bytes <= granted_bytes)
+    CHECK (used_bytes >= 0 AND used_bytes <= granted_bytes AND granted_bytes <= issued_bytes)
 ) {strict};
 CREATE INDEX leases_open ON leases (gateway_id, id) WHERE state = 'open';
 CREATE INDEX leases_to_void ON leases (expires_at) WHERE state = 'open';
