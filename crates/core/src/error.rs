@@ -1,6 +1,7 @@
 //! What a job may answer instead of doing what it was asked: structured, so that the API can say
 //! it in the caller's language (contract §1).
 
+use tollgate_ledger::LedgerError;
 use tollgate_store as store;
 
 /// Why a job was not done. Nothing has been changed.
@@ -140,4 +141,30 @@ impl From<store::Error> for Error {
             | store::Error::Unexpected(_) => Self::Internal(error.to_string()),
         }
     }
+}
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::InsufficientFunds => Self::InsufficientFunds,
+            // Both are amounts that cannot be entered; each room checks its own more closely first.
+            LedgerError::NotPositive | LedgerError::Overflow => {
+                Self::invalid("amount", Rule::Range { min: 1, max: i64::MAX })
+            }
+        }
+    }
+}
+
+/// Why the platform does not start on a database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The database was made under another master key.
+    #[error(
+        "the master key is not the one that this database was made with: passwords and API keys in it cannot be \
+         read; give back the key file, or the backup's"
+    )]
+    WrongMasterKey,
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] store::Error),
 }

@@ -2,8 +2,34 @@
 //! bytes, settle what was used.
 //!
 //! Every job has the same rhythm: **claim → load → decide (pure) → write → commit**, in one
-//! transaction of the store that runs to its end whoever stops waiting for it.
+//! transaction of the store that runs to its end whoever stops waiting for it. A job that changes
+//! what gateways need to know appends to the directory's outbox in that same transaction, and
+//! wakes the refresher once it is committed.
 
+pub mod accounts;
+pub mod audit;
+pub mod audit_log;
+mod check;
+mod core;
+pub mod directory;
 mod error;
+pub mod exits;
+pub mod idempotency;
+pub mod keys;
+pub mod leases;
+pub mod offers;
+pub mod overview;
+pub mod packages;
+mod page;
+mod passwords;
+pub mod refusals;
+pub mod sub_accounts;
+pub mod trend;
+pub mod wallets;
+pub mod whitelist;
 
-pub use error::{Conflict, Error, Noun, Rule};
+pub use audit_log::Actor;
+pub use core::{Core, Policy, Setup};
+pub use error::{Conflict, Error, Noun, Rule, StartError};
+pub use keys::{Keys, MasterKey};
+pub use page::{Page, Paged};

@@ -1,0 +1,143 @@
+//! What every job needs: the store, the clock, the zone, the keys.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{Notify, watch};
+use tollgate_store::{self as store, Db};
+use tollgate_types::{Clock, Directory, Time, Zone};
+
+use crate::keys::Keys;
+use crate::{Error, keys};
+
+/// The control plane's rooms share one of these; cloning it is cheap.
+#[derive(Clone)]
+pub struct Core {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    zone: Zone,
+    keys: Keys,
+    policy: Policy,
+    rng: Mutex<StdRng>,
+    directory: watch::Sender<Arc<Directory>>,
+    directory_changed: Notify,
+}
+
+/// What the operator's settings decide here.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy {
+    /// Private and loopback addresses may be whitelisted.
+    pub allow_private_whitelist: bool,
+}
+
+impl Core {
+    /// Opens for business on a store: proves that the keys are this store's, and loads the
+    /// directory. `seed` starts the random generator.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the master key is not the one that this store was made with, and
+    /// those of the store.
+    pub async fn open(
+        db: Db,
+        clock: Arc<dyn Clock>,
+        zone: Zone,
+        keys: Keys,
+        policy: Policy,
+        seed: [u8; 32],
+    ) -> Result<Self, Error> {
+        let (directory, _) = watch::channel(Arc::new(Directory::empty(keys.password_key().clone())));
+        let shared = Shared {
+            db,
+            clock,
+            zone,
+            keys,
+            policy,
+            rng: Mutex::new(StdRng::from_seed(seed)),
+            directory,
+            directory_changed: Notify::new(),
+        };
+        let core = Self { shared: Arc::new(shared) };
+        keys::check_canary(&core).await?;
+        crate::directory::load(&core).await?;
+        Ok(core)
+    }
+
+    /// The store.
+    pub fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
+    /// Now.
+    pub fn now(&self) -> Time {
+        self.shared.clock.now()
+    }
+
+    /// The platform's time zone.
+    pub fn zone(&self) -> &Zone {
+        &self.shared.zone
+    }
+
+    /// The keys that everything secret is sealed and hashed with.
+    pub fn keys(&self) -> &Keys {
+        &self.shared.keys
+    }
+
+    /// What the operator's settings decide.
+    pub fn policy(&self) -> Policy {
+        self.shared.policy
+    }
+
+    /// The picture that gateways are shown, and every later one.
+    pub fn directory(&self) -> watch::Receiver<Arc<Directory>> {
+        self.shared.directory.subscribe()
+    }
+
+    /// So many random bytes.
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut rng = self.shared.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = [0; N];
+        rng.fill(&mut bytes[..]);
+        bytes
+    }
+
+    /// A name that nothing else has: 128 random bits in hexadecimal.
+    pub(crate) fn random_reference(&self) -> String {
+        self.random::<16>().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Shows gateways a new picture.
+    pub(crate) fn show(&self, directory: Directory) {
+        self.shared.directory.send_replace(Arc::new(directory));
+    }
+
+    /// Has the directory looked at again at once; called after a commit that published to it.
+    pub(crate) fn directory_changed(&self) {
+        self.shared.directory_changed.notify_one();
+    }
+
+    pub(crate) async fn until_directory_changed(&self) {
+        self.shared.directory_changed.notified().await;
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("db", self.db()).finish_non_exhaustive()
+    }
+}
+
+/// Runs one transaction that may publish to the directory, and has it looked at again afterwards.
+pub(crate) async fn write_and_publish<T, F>(core: &Core, closure: F) -> Result<T, Error>
+where
+    F: FnMut(&mut store::Tx<'_>) -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    let value = core.db().write(closure).await?;
+    core.directory_changed();
+    Ok(value)
+}

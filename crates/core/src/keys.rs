@@ -1,0 +1,141 @@
+//! Keys: one master key, and what is derived from it for sealing, hashing and comparing.
+//!
+//! What must be shown again (sub-accounts' passwords, API keys, exits' credentials) is sealed with
+//! XChaCha20-Poly1305 under a derived key, bound to what it belongs to. API keys are found by a
+//! keyed hash; account passwords are argon2id. A stolen database alone says nothing.
+
+use std::fmt;
+
+use argon2::password_hash::PasswordHasher;
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chacha20poly1305::aead::{Aead, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use tollgate_store as store;
+use tollgate_types::PasswordKey;
+
+use crate::{Core, Error};
+
+/// The form of what [`Keys::seal`] makes: the first byte, so that another form can follow.
+const SEALED_V1: u8 = 1;
+
+/// Bytes of an XChaCha20 nonce.
+const NONCE: usize = 24;
+
+/// The name under which a database keeps the proof of its master key.
+const CANARY: &str = "master_key_proof";
+
+/// Everything derived from the master key.
+pub struct Keys {
+    sealing: XChaCha20Poly1305,
+    api_keys: [u8; 32],
+    passwords: PasswordKey,
+    canary: String,
+}
+
+impl Keys {
+    /// Derives all keys from the master key.
+    pub fn new(master: &[u8; 32]) -> Self {
+        let derive = |purpose: &str| hmac(master, purpose.as_bytes());
+        Self {
+            sealing: XChaCha20Poly1305::new(&derive("tollgate sealing v1").into()),
+            api_keys: derive("tollgate api keys v1"),
+            passwords: PasswordKey::new(derive("tollgate proxy passwords v1")),
+            canary: URL_SAFE_NO_PAD.encode(derive("tollgate master key proof v1")),
+        }
+    }
+
+    /// The key under which proxy passwords are compared.
+    pub fn password_key(&self) -> &PasswordKey {
+        &self.passwords
+    }
+
+    /// The keyed hash under which an API key is found.
+    pub fn api_key_hash(&self, key: &str) -> [u8; 32] {
+        hmac(&self.api_keys, key.as_bytes())
+    }
+
+    /// Seals a secret; `owner` names what it belongs to, and is needed again to open it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it is too long to be sealed.
+    pub(crate) fn seal(&self, core: &Core, owner: &str, secret: &str) -> Result<Vec<u8>, Error> {
+        let nonce: [u8; NONCE] = core.random();
+        let payload = Payload { msg: secret.as_bytes(), aad: owner.as_bytes() };
+        let sealed = self.sealing.encrypt(&XNonce::from(nonce), payload);
+        let sealed = sealed.map_err(|_| Error::Internal(format!("the secret of {owner} cannot be sealed")))?;
+        Ok([&[SEALED_V1][..], &nonce, &sealed].concat())
+    }
+
+    /// Opens what was sealed for the same owner.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it was sealed for another, under another key, or was altered.
+    pub(crate) fn open(&self, owner: &str, sealed: &[u8]) -> Result<SecretString, Error> {
+        let broken = || Error::Internal(format!("the secret of {owner} cannot be opened"));
+        let body = sealed.strip_prefix(&[SEALED_V1]).ok_or_else(broken)?;
+        let (nonce, text) = body.split_first_chunk::<NONCE>().ok_or_else(broken)?;
+        let payload = Payload { msg: text, aad: owner.as_bytes() };
+        let opened = self.sealing.decrypt(&XNonce::from(*nonce), payload).map_err(|_| broken())?;
+        String::from_utf8(opened).map(SecretString::from).map_err(|_| broken())
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys(…)")
+    }
+}
+
+/// A new API key: 256 random bits behind a prefix that secret scanners can look for.
+pub(crate) fn new_api_key(core: &Core) -> String {
+    format!("tg_{}", URL_SAFE_NO_PAD.encode(core.random::<32>()))
+}
+
+/// The argon2id hash of an account's password, made on a thread that may take its time.
+pub(crate) async fn hash_password(core: &Core, password: SecretString) -> Result<String, Error> {
+    let salt: [u8; 16] = core.random();
+    let hashing = move || {
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
+        let hash = argon.hash_password_with_salt(password.expose_secret().as_bytes(), &salt);
+        hash.map(|hash| hash.to_string())
+    };
+    let hashed = tokio::task::spawn_blocking(hashing).await;
+    match hashed {
+        Ok(Ok(hash)) => Ok(hash),
+        Ok(Err(error)) => Err(Error::Internal(format!("a password cannot be hashed: {error}"))),
+        Err(error) => Err(Error::Internal(format!("hashing a password was interrupted: {error}"))),
+    }
+}
+
+/// Proves that the master key is the one that this store was made with; the first to open a store
+/// leaves the proof.
+pub(crate) async fn check_canary(core: &Core) -> Result<(), Error> {
+    let canary = core.keys().canary.clone();
+    let found = core
+        .db()
+        .write(move |tx| {
+            store::directory::set_meta(tx, CANARY, &canary)?;
+            Ok::<_, Error>(store::directory::meta(tx, CANARY)?)
+        })
+        .await?;
+    match found.as_ref() == Some(&core.keys().canary) {
+        true => Ok(()),
+        false => Err(Error::Internal(
+            "the master key is not the one that this database was made with; \
+             restore the data directory's master-key file or TOLLGATE_MASTER_KEY"
+                .into(),
+        )),
+    }
+}
+
+fn hmac(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
+    // HMAC takes keys of any length, so this branch is never left by the other side.
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return [0; 32] };
+    mac.update(data);
+    mac.finalize().into_bytes().into()
+}
