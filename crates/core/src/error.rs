@@ -154,17 +154,3 @@ impl From<LedgerError> for Error {
         }
     }
 }
-
-/// Why the platform does not start on a database.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StartError {
-    /// The database was made under another master key.
-    #[error(
-        "the master key is not the one that this database was made with: passwords and API keys in it cannot be \
-         read; give back the key file, or the backup's"
-    )]
-    WrongMasterKey,
-    /// The database does not answer.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-}

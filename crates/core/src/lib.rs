@@ -9,7 +9,6 @@
 pub mod accounts;
 pub mod audit;
 pub mod audit_log;
-mod check;
 mod core;
 pub mod directory;
 mod error;
@@ -21,7 +20,6 @@ pub mod offers;
 pub mod overview;
 pub mod packages;
 mod page;
-mod passwords;
 pub mod refusals;
 pub mod sub_accounts;
 pub mod trend;
@@ -29,7 +27,8 @@ pub mod wallets;
 pub mod whitelist;
 
 pub use audit_log::Actor;
-pub use core::{Core, Policy, Setup};
-pub use error::{Conflict, Error, Noun, Rule, StartError};
-pub use keys::{Keys, MasterKey};
-pub use page::{Page, Paged};
+pub use error::{Conflict, Error, Noun, Rule};
+pub use keys::Keys;
+pub use page::Page;
+
+pub use crate::core::{Core, Policy};

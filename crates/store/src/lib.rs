@@ -44,13 +44,10 @@ pub mod entries;
 pub mod exits;
 pub mod idempotency;
 pub mod leases;
-pub mod meta;
 pub mod offers;
-pub mod overview;
 pub mod packages;
 pub mod refusals;
 pub mod sub_accounts;
-pub mod trend;
 pub mod usage;
 pub mod wallets;
 pub mod whitelist;
@@ -64,13 +61,10 @@ nouns! {
     exits,
     idempotency,
     leases,
-    meta,
     offers,
-    overview,
     packages,
     refusals,
     sub_accounts,
-    trend,
     usage,
     wallets,
     whitelist,
