@@ -70,7 +70,13 @@ impl Api {
     ///
     /// # Panics
     /// Where the API cannot be reached or does not speak HTTP.
-    pub async fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+    pub async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
         let text = self.try_call(method, path, headers, body).await;
         parse_answer(&text.unwrap_or_else(|error| panic!("{method} {path}: {error}")))
     }
@@ -79,9 +85,16 @@ impl Api {
     ///
     /// # Errors
     /// Those of the connection.
-    pub async fn try_call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> io::Result<String> {
+    pub async fn try_call(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> io::Result<String> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         if !self.key.is_empty() {
             request += &format!("Authorization: Bearer {}\r\n", self.key);
         }
@@ -184,7 +197,9 @@ impl ProxyUser {
     async fn connect(&self, target: &str) -> io::Result<Result<TcpStream, Refused>> {
         let mut stream = TcpStream::connect(self.gateway).await?;
         let auth = self.authorization();
-        stream.write_all(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{auth}\r\n").as_bytes()).await?;
+        stream
+            .write_all(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{auth}\r\n").as_bytes())
+            .await?;
         let head = read_head(&mut stream).await?;
         Ok(match status_of(&head) {
             200 => Ok(stream),
@@ -222,7 +237,11 @@ impl ProxyUser {
             return refused(0xff);
         }
         if two[1] == 2 {
-            stream.write_all(&[&[1, length(user)], user.as_bytes(), &[length(password)], password.as_bytes()].concat()).await?;
+            stream
+                .write_all(
+                    &[&[1, length(user)], user.as_bytes(), &[length(password)], password.as_bytes()].concat(),
+                )
+                .await?;
             stream.read_exact(&mut two).await?;
             if two[1] != 0 {
                 return refused(1000 + u16::from(two[1]));
@@ -282,7 +301,8 @@ pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let group =
+            chunk.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             let index = (group >> (18 - 6 * place)) & 63;
             text.push(if place > chunk.len() { '=' } else { ALPHABET[index as usize].into() });
@@ -295,7 +315,9 @@ pub fn base64(bytes: &[u8]) -> String {
 mod tests {
     #[test]
     fn base64_of_every_remainder() {
-        for (plain, coded) in [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("demo:pass", "ZGVtbzpwYXNz")] {
+        for (plain, coded) in
+            [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("demo:pass", "ZGVtbzpwYXNz")]
+        {
             assert_eq!(super::base64(plain.as_bytes()), coded);
         }
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 /// Bytes counted at the origin, over all its connections.
 #[derive(Debug, Default)]
-pub struct Counters {
+struct Counters {
     received: AtomicU64,
     sent: AtomicU64,
     connections: AtomicU64,
@@ -123,7 +123,13 @@ impl Counted {
     }
 
     /// One HTTP request whose first line has been read; answers whether to go on.
-    async fn http(&mut self, method: &str, path: &str, peer: SocketAddr, buffer: &mut Vec<u8>) -> io::Result<bool> {
+    async fn http(
+        &mut self,
+        method: &str,
+        path: &str,
+        peer: SocketAddr,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<bool> {
         let mut head = format!("{method} {path}\r\n");
         let (mut length, mut close) = (0usize, false);
         loop {
@@ -133,7 +139,11 @@ impl Counted {
             }
             if let Some((name, value)) = line.split_once(':') {
                 let value = value.trim();
-                length = if name.eq_ignore_ascii_case("content-length") { value.parse().unwrap_or(0) } else { length };
+                length = if name.eq_ignore_ascii_case("content-length") {
+                    value.parse().unwrap_or(0)
+                } else {
+                    length
+                };
                 close |= name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close");
             }
             head.push_str(&line);

@@ -98,7 +98,8 @@ impl World {
     pub fn boot(&mut self) {
         assert!(self.process.is_none(), "it is running");
         let mut command = self.command(&["serve", "--log-format", "json"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("its log");
         let (ready, waiting) = mpsc::sync_channel(1);
         // The log is read to its end, so that the program never waits for room in the pipe.
@@ -220,7 +221,8 @@ impl World {
     pub fn stop(&mut self) {
         let mut running = self.process.take().expect("it is running");
         let pid = rustix::process::Pid::from_child(&running.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("its own child can be signalled");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .expect("its own child can be signalled");
         let deadline = Instant::now() + PATIENCE;
         loop {
             match running.child.try_wait().expect("its own child can be waited for") {
@@ -240,7 +242,8 @@ impl World {
     /// Where it finds something.
     pub fn audit(&self) {
         let output = self.command(&["audit"]).output().expect("the audit runs");
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "the audit found differences:\n{said}");
     }
 
@@ -295,7 +298,11 @@ impl Drop for World {
 ///
 /// # Panics
 /// Where it does not hold in time.
-pub async fn eventually<F: Future<Output = Option<T>>, T>(what: &str, within: Duration, mut ask: impl FnMut() -> F) -> T {
+pub async fn eventually<F: Future<Output = Option<T>>, T>(
+    what: &str,
+    within: Duration,
+    mut ask: impl FnMut() -> F,
+) -> T {
     let deadline = Instant::now() + within;
     loop {
         if let Some(found) = ask().await {

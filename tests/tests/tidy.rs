@@ -47,7 +47,8 @@ fn code(path: &Path) -> String {
 
 /// The rooms named under `[dependencies]`, not those for tests.
 fn room_dependencies(room: &str) -> Vec<String> {
-    let manifest = fs::read_to_string(root().join("crates").join(room).join("Cargo.toml")).expect("a manifest");
+    let manifest =
+        fs::read_to_string(root().join("crates").join(room).join("Cargo.toml")).expect("a manifest");
     let mut section = String::new();
     let mut found = Vec::new();
     for line in manifest.lines() {
@@ -70,7 +71,8 @@ fn rooms_depend_one_way() {
     let rooms: BTreeMap<_, _> = ROOMS.iter().copied().collect();
     for entry in fs::read_dir(root().join("crates")).expect("crates/") {
         let room = entry.expect("a room").file_name().into_string().expect("a name");
-        let allowed = rooms.get(room.as_str()).unwrap_or_else(|| panic!("crates/{room} is not in the list of rooms"));
+        let allowed =
+            rooms.get(room.as_str()).unwrap_or_else(|| panic!("crates/{room} is not in the list of rooms"));
         for dependency in room_dependencies(&room) {
             assert!(allowed.contains(&dependency.as_str()), "crates/{room} may not depend on {dependency}");
         }
@@ -93,7 +95,8 @@ fn what_is_absent_is_absent() {
         for path in sources(&root().join("crates").join(room).join("src")) {
             let code = code(&path);
             for (words, allowed, what) in rules {
-                if let Some(word) = words.iter().find(|word| !allowed.contains(room) && code.contains(**word)) {
+                if let Some(word) = words.iter().find(|word| !allowed.contains(room) && code.contains(**word))
+                {
                     wrong.push(format!("{}: {word:?}: {what}", path.display()));
                 }
             }

@@ -127,7 +127,8 @@ pub async fn list(core: &Core, username: String, page: Page) -> Result<(Vec<Over
     core.db()
         .read(move |tx| {
             let (accounts, total) = store::accounts::page(tx, &username, page.limit(), page.offset())?;
-            let overviews = accounts.into_iter().map(|account| overview(tx, account)).collect::<Result<_, Error>>()?;
+            let overviews =
+                accounts.into_iter().map(|account| overview(tx, account)).collect::<Result<_, Error>>()?;
             Ok((overviews, total))
         })
         .await

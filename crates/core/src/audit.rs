@@ -47,7 +47,12 @@ impl Report {
     }
 
     /// Compares two tables of numbers; what is missing on either side counts as zero.
-    fn compare_tables<K: Ord + Clone>(&mut self, name: impl Fn(&K) -> String, expected: BTreeMap<K, i128>, mut found: BTreeMap<K, i128>) {
+    fn compare_tables<K: Ord + Clone>(
+        &mut self,
+        name: impl Fn(&K) -> String,
+        expected: BTreeMap<K, i128>,
+        mut found: BTreeMap<K, i128>,
+    ) {
         for (key, expected) in expected {
             let found = found.remove(&key).unwrap_or(0);
             self.compare(|| name(&key), expected, found);
@@ -128,22 +133,33 @@ fn wallets_follow_leases(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Err
     let mut units = BTreeMap::<String, i128>::new();
     let mut held = BTreeMap::<AccountId, i128>::new();
     for (account, proxy_type, price, bytes) in store::leases::by_wallet(tx)? {
-        let cost = |bytes| i128::try_from(Units::of(Bytes::from_i64(bytes), price).get()).unwrap_or(i128::MAX);
+        let cost =
+            |bytes| i128::try_from(Units::of(Bytes::from_i64(bytes), price).get()).unwrap_or(i128::MAX);
         let pool = LedgerAccount::Revenue(Product::Traffic(proxy_type));
         *units.entry(format!("{account} {pool}")).or_insert(0) += cost(bytes.used);
         *held.entry(account).or_insert(0) += cost(bytes.held);
     }
     let mut charged = BTreeMap::<String, i128>::new();
     for (account, pool, cents) in store::entries::earned_by_traffic(tx)? {
-        *charged.entry(format!("{account} {pool}")).or_insert(0) += i128::from(cents.get()) * i128::from(UNITS_PER_CENT);
+        *charged.entry(format!("{account} {pool}")).or_insert(0) +=
+            i128::from(cents.get()) * i128::from(UNITS_PER_CENT);
     }
     for (account, proxy_type, carry) in store::wallets::all_carries(tx)? {
         let pool = LedgerAccount::Revenue(Product::Traffic(proxy_type));
         *charged.entry(format!("{account} {pool}")).or_insert(0) += i128::from(carry);
     }
-    report.compare_tables(|pool| format!("traffic charged to the wallet of account {pool}, in 2^-30 cents"), units, charged);
-    let reserved = store::wallets::all(tx)?.into_iter().map(|kept| (kept.account, kept.reserved_units.into())).collect();
-    report.compare_tables(|account| format!("held by leases of wallet {account}, in 2^-30 cents"), held, reserved);
+    report.compare_tables(
+        |pool| format!("traffic charged to the wallet of account {pool}, in 2^-30 cents"),
+        units,
+        charged,
+    );
+    let reserved =
+        store::wallets::all(tx)?.into_iter().map(|kept| (kept.account, kept.reserved_units.into())).collect();
+    report.compare_tables(
+        |account| format!("held by leases of wallet {account}, in 2^-30 cents"),
+        held,
+        reserved,
+    );
     Ok(())
 }
 
@@ -151,7 +167,11 @@ fn limits_follow_leases(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Erro
     let (used, held) = split(store::leases::sub_account_counters(tx)?);
     let (expected_used, expected_held) = split(store::leases::by_sub_account(tx)?);
     report.compare_tables(|(id, kind)| format!("{kind} bytes used by sub-account {id}"), expected_used, used);
-    report.compare_tables(|(id, kind)| format!("{kind} bytes held for sub-account {id}"), expected_held, held);
+    report.compare_tables(
+        |(id, kind)| format!("{kind} bytes held for sub-account {id}"),
+        expected_held,
+        held,
+    );
     Ok(())
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{
-    AccountEntry, AccountId, Bytes, Directory, DirectoryChange, SubAccountEntry, SubAccountId, Time, WhitelistEntry,
-    WhitelistId,
+    AccountEntry, AccountId, Bytes, Directory, DirectoryChange, SubAccountEntry, SubAccountId, Time,
+    WhitelistEntry, WhitelistId,
 };
 
 use crate::{Core, Error, exits};

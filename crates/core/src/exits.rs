@@ -231,7 +231,8 @@ fn check(row: &ExitRow) -> Result<(), Error> {
 fn check_address(address: &str) -> Result<(), Error> {
     let split = address.rsplit_once(':');
     let sound = split.is_some_and(|(host, port)| {
-        let host_ok = !host.is_empty() && host.len() <= 255 && !host.contains([' ', '/', '@', '\t', '\r', '\n']);
+        let host_ok =
+            !host.is_empty() && host.len() <= 255 && !host.contains([' ', '/', '@', '\t', '\r', '\n']);
         host_ok && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     match sound {
@@ -251,7 +252,13 @@ fn name_taken(error: store::Error) -> Error {
     }
 }
 
-fn log(tx: &mut Tx<'_>, actor: &Actor, action: &str, row: &ExitRow, now: tollgate_types::Time) -> Result<(), Error> {
+fn log(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    action: &str,
+    row: &ExitRow,
+    now: tollgate_types::Time,
+) -> Result<(), Error> {
     let detail = json!({ "name": row.name, "proxy_type": row.proxy_type.as_str(), "kind": row.kind,
                          "address": row.address, "country": row.country, "active": row.active });
     audit_log::append(tx, now, actor, action, None, &format!("exit:{}", row.id), &detail)

@@ -36,7 +36,12 @@ impl IdempotencyKey {
 
 /// The first answer, where the call was answered before. Asked under the wallet's lock, so that of
 /// many calls at once all but the first find it.
-pub(crate) fn replay(tx: &mut Tx<'_>, account: AccountId, key: Option<&IdempotencyKey>, now: Time) -> Result<Option<String>, Error> {
+pub(crate) fn replay(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    key: Option<&IdempotencyKey>,
+    now: Time,
+) -> Result<Option<String>, Error> {
     let Some(key) = key else { return Ok(None) };
     let Some(answered) = store::idempotency::find(tx, account, &key.key)? else { return Ok(None) };
     if now.since(answered.at) >= KEPT_FOR {
@@ -50,7 +55,13 @@ pub(crate) fn replay(tx: &mut Tx<'_>, account: AccountId, key: Option<&Idempoten
 }
 
 /// Keeps the answer, in the transaction that did what it says.
-pub(crate) fn keep(tx: &mut Tx<'_>, account: AccountId, key: Option<&IdempotencyKey>, answer: &str, now: Time) -> Result<(), Error> {
+pub(crate) fn keep(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    key: Option<&IdempotencyKey>,
+    answer: &str,
+    now: Time,
+) -> Result<(), Error> {
     match key {
         Some(key) => Ok(store::idempotency::insert(tx, account, &key.key, &key.input_hash, answer, now)?),
         None => Ok(()),

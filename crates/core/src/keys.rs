@@ -67,7 +67,8 @@ impl Keys {
         let nonce: [u8; NONCE] = core.random();
         let payload = Payload { msg: secret.as_bytes(), aad: owner.as_bytes() };
         let sealed = self.sealing.encrypt(&XNonce::from(nonce), payload);
-        let sealed = sealed.map_err(|_| Error::Internal(format!("the secret of {owner} cannot be sealed")))?;
+        let sealed =
+            sealed.map_err(|_| Error::Internal(format!("the secret of {owner} cannot be sealed")))?;
         Ok([&[SEALED_V1][..], &nonce, &sealed].concat())
     }
 

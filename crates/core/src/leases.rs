@@ -13,8 +13,8 @@ use tollgate_ledger::settle::{Progress, Settlement, settle as settle_progress, v
 use tollgate_ledger::{Entry, LedgerError, Wallet};
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{
-    AccountId, ByteLease, Bytes, Cents, GatewayId, LeaseDenied, LeaseId, LeaseRequest, LeaseUsage, Payer, Settled,
-    Time, Unavailable, UsageReport, Zone,
+    AccountId, ByteLease, Bytes, Cents, GatewayId, LeaseDenied, LeaseId, LeaseRequest, LeaseUsage, Payer,
+    Settled, Time, Unavailable, UsageReport, Zone,
 };
 
 use crate::{Core, Error};
@@ -59,7 +59,9 @@ pub async fn settle(core: &Core, report: UsageReport) -> Result<Settled, Unavail
         core.db().write(move |tx| settle_in(tx, gateway, &group, now)).await.map_err(unavailable)?;
     }
     if report.recovered {
-        let ids = core.db().read(move |tx| Ok::<_, Error>(store::leases::open_of_other_boots(tx, gateway, report.boot)?));
+        let ids = core
+            .db()
+            .read(move |tx| Ok::<_, Error>(store::leases::open_of_other_boots(tx, gateway, report.boot)?));
         end_all(core, ids.await.map_err(unavailable)?).await.map_err(unavailable)?;
     }
     Ok(Settled)
@@ -99,7 +101,12 @@ async fn end_all(core: &Core, ids: Vec<LeaseId>) -> Result<(), Error> {
 
 // Issuing ------------------------------------------------------------------------------------------
 
-fn lease_in(tx: &mut Tx<'_>, ask: LeaseRequest, now: Time, zone: &Zone) -> Result<Result<ByteLease, LeaseDenied>, Error> {
+fn lease_in(
+    tx: &mut Tx<'_>,
+    ask: LeaseRequest,
+    now: Time,
+    zone: &Zone,
+) -> Result<Result<ByteLease, LeaseDenied>, Error> {
     let payer = ask.payer;
     let Some(state) = store::leases::payer_state(tx, payer)?.filter(|state| state.active) else {
         return Ok(Err(LeaseDenied::Blocked));
@@ -165,7 +172,9 @@ fn settle_in(tx: &mut Tx<'_>, gateway: GatewayId, usages: &[LeaseUsage], now: Ti
             Some((account, holder)) if holder == gateway => {
                 by_account.insert((account, usage.id), *usage);
             }
-            _ => tracing::warn!(lease = %usage.id, %gateway, "a gateway reported a lease that it does not hold"),
+            _ => {
+                tracing::warn!(lease = %usage.id, %gateway, "a gateway reported a lease that it does not hold")
+            }
         }
     }
     let mut books = Books::default();
@@ -180,7 +189,13 @@ fn settle_in(tx: &mut Tx<'_>, gateway: GatewayId, usages: &[LeaseUsage], now: Ti
     books.write(tx)
 }
 
-fn settle_open(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease, usage: LeaseUsage, now: Time) -> Result<(), Error> {
+fn settle_open(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    lease: &store::leases::Lease,
+    usage: LeaseUsage,
+    now: Time,
+) -> Result<(), Error> {
     let settlement = settle_progress(lease.progress, Progress { used: usage.used, granted: usage.granted });
     if settlement.now == lease.progress && !settlement.ended {
         return Ok(());
@@ -190,7 +205,13 @@ fn settle_open(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease,
 
 /// A report of a lease that had been voided: what was used after all is paid from what is free
 /// now of the same source; what is not is written off, never charged to anything else.
-fn settle_late(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease, usage: LeaseUsage, now: Time) -> Result<(), Error> {
+fn settle_late(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    lease: &store::leases::Lease,
+    usage: LeaseUsage,
+    now: Time,
+) -> Result<(), Error> {
     let known = lease.progress.used.plus(lease.written_off);
     let late = usage.used.min(lease.issued).minus(known);
     if late.is_zero() {
@@ -199,7 +220,8 @@ fn settle_late(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease,
     let paid = late.min(free_of(tx, books, lease)?);
     let used = lease.progress.used.plus(paid);
     reserve_late(tx, books, lease, paid)?;
-    let settlement = Settlement { now: Progress { used, granted: used }, charge: paid, release: paid, ended: true };
+    let settlement =
+        Settlement { now: Progress { used, granted: used }, charge: paid, release: paid, ended: true };
     tracing::warn!(lease = %lease.id, late = %late, written_off = %late.minus(paid), "usage was reported after its lease had been voided");
     apply(tx, books, lease, settlement, lease.written_off.plus(late.minus(paid)), now)
 }
@@ -215,7 +237,14 @@ fn end_in(tx: &mut Tx<'_>, books: &mut Books, id: LeaseId, now: Time) -> Result<
 }
 
 /// Carries a settlement out: on its source, the sub-account's counters, the day and the lease.
-fn apply(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease, settlement: Settlement, written_off: Bytes, now: Time) -> Result<(), Error> {
+fn apply(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    lease: &store::leases::Lease,
+    settlement: Settlement,
+    written_off: Bytes,
+    now: Time,
+) -> Result<(), Error> {
     let payer = lease.payer;
     let (charge, release) = (settlement.charge, settlement.release);
     match lease.source {
@@ -239,7 +268,15 @@ fn apply(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease, settl
     Ok(store::leases::write(tx, lease.id, &settlement, written_off)?)
 }
 
-fn charge_wallet(tx: &mut Tx<'_>, books: &mut Books, payer: Payer, bytes: Bytes, price: Cents, reference: String, now: Time) -> Result<(), Error> {
+fn charge_wallet(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    payer: Payer,
+    bytes: Bytes,
+    price: Cents,
+    reference: String,
+    now: Time,
+) -> Result<(), Error> {
     if bytes.is_zero() {
         return Ok(());
     }
@@ -260,7 +297,11 @@ fn free_of(tx: &mut Tx<'_>, books: &Books, lease: &store::leases::Lease) -> Resu
     Ok(match lease.source {
         Source::Package(package) => {
             let package = store::packages::lock(tx, package)?;
-            if package.closed { Bytes::ZERO } else { package.total.minus(package.used.plus(package.reserved)) }
+            if package.closed {
+                Bytes::ZERO
+            } else {
+                package.total.minus(package.used.plus(package.reserved))
+            }
         }
         Source::Wallet(price) => {
             let mut wallet = books.wallet(lease.payer.account);
@@ -273,7 +314,12 @@ fn free_of(tx: &mut Tx<'_>, books: &Books, lease: &store::leases::Lease) -> Resu
 
 /// Holds again, for the length of the transaction, what a late report is about to charge: so that
 /// one way of charging serves all.
-fn reserve_late(tx: &mut Tx<'_>, books: &mut Books, lease: &store::leases::Lease, bytes: Bytes) -> Result<(), Error> {
+fn reserve_late(
+    tx: &mut Tx<'_>,
+    books: &mut Books,
+    lease: &store::leases::Lease,
+    bytes: Bytes,
+) -> Result<(), Error> {
     match lease.source {
         Source::Package(package) => {
             store::packages::shift(tx, package, 0, bytes.as_i64())?;
@@ -308,7 +354,11 @@ impl Books {
         self.wallets.get(&account).map(|(wallet, _)| *wallet).unwrap_or_default()
     }
 
-    fn change(&mut self, account: AccountId, change: impl FnOnce(Wallet) -> Result<Wallet, LedgerError>) -> Result<(), Error> {
+    fn change(
+        &mut self,
+        account: AccountId,
+        change: impl FnOnce(Wallet) -> Result<Wallet, LedgerError>,
+    ) -> Result<(), Error> {
         if let Some((wallet, changed)) = self.wallets.get_mut(&account) {
             *wallet = change(*wallet)?;
             *changed = true;

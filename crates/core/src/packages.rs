@@ -1,7 +1,7 @@
 //! Packages: buying traffic in advance, seeing what is left, and how it is to be handled.
 
-use tollgate_ledger::package::{earned, quote};
 use tollgate_ledger::Entry;
+use tollgate_ledger::package::{earned, quote};
 use tollgate_store::packages::{NewPackage, Package, Settings};
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Bytes, Cents, OfferId, PackageId, ProxyType, Time};
@@ -27,12 +27,23 @@ pub struct Bought {
 /// # Errors
 /// [`Error::NotFound`] for an offer that this account cannot see, [`Error::Invalid`] for one that
 /// is not on sale, [`Error::InsufficientFunds`], [`Error::Conflict`] for a reused idempotency key.
-pub async fn buy(core: &Core, account: AccountId, offer: OfferId, key: Option<IdempotencyKey>) -> Result<Bought, Error> {
+pub async fn buy(
+    core: &Core,
+    account: AccountId,
+    offer: OfferId,
+    key: Option<IdempotencyKey>,
+) -> Result<Bought, Error> {
     let now = core.now();
     core.db().write(move |tx| buy_in(tx, account, offer, key.as_ref(), now)).await
 }
 
-fn buy_in(tx: &mut Tx<'_>, account: AccountId, offer: OfferId, key: Option<&IdempotencyKey>, now: Time) -> Result<Bought, Error> {
+fn buy_in(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    offer: OfferId,
+    key: Option<&IdempotencyKey>,
+    now: Time,
+) -> Result<Bought, Error> {
     let wallet = crate::wallets::lock(tx, account)?;
     if let Some(answer) = idempotency::replay(tx, account, key, now)? {
         return Bought::from_answer(&answer);
@@ -67,7 +78,10 @@ impl Bought {
 
     fn from_answer(answer: &str) -> Result<Self, Error> {
         let parsed = answer.split_once(' ').and_then(|(package, amount)| {
-            Some(Self { package: PackageId::new(package.parse().ok()?), amount: Cents::new(amount.parse().ok()?) })
+            Some(Self {
+                package: PackageId::new(package.parse().ok()?),
+                amount: Cents::new(amount.parse().ok()?),
+            })
         });
         parsed.ok_or_else(|| Error::Internal("an answer kept under an idempotency key cannot be read".into()))
     }
@@ -112,7 +126,12 @@ pub async fn current(core: &Core, account: AccountId) -> Result<Vec<Holding>, Er
         .await
 }
 
-fn holding(tx: &mut Tx<'_>, settings: Settings, mut packages: Vec<Package>, now: Time) -> Result<Option<Holding>, Error> {
+fn holding(
+    tx: &mut Tx<'_>,
+    settings: Settings,
+    mut packages: Vec<Package>,
+    now: Time,
+) -> Result<Option<Holding>, Error> {
     let Some(expires_at) = packages.iter().map(|package| package.expires_at).max() else { return Ok(None) };
     packages.retain(|package| package.expires_at > now);
     let rebuy = match settings.rebuy_offer.get() {
@@ -154,7 +173,12 @@ pub struct StrategyChange {
 /// # Errors
 /// [`Error::Invalid`] naming the parameter, also for an offer that this account cannot buy or of
 /// another type, and for switching auto-rebuy on without having chosen one.
-pub async fn set_strategy(core: &Core, account: AccountId, proxy_type: ProxyType, change: StrategyChange) -> Result<(), Error> {
+pub async fn set_strategy(
+    core: &Core,
+    account: AccountId,
+    proxy_type: ProxyType,
+    change: StrategyChange,
+) -> Result<(), Error> {
     for (field, value, max) in [
         ("remind_gb", change.remind_gb, tollgate_types::MAX_LIMIT_GB),
         ("remind_days", change.remind_days, MOST_DAYS),
@@ -192,7 +216,12 @@ pub async fn set_strategy(core: &Core, account: AccountId, proxy_type: ProxyType
 ///
 /// # Errors
 /// Those of the store.
-pub async fn set_status(core: &Core, account: AccountId, proxy_type: ProxyType, active: bool) -> Result<(), Error> {
+pub async fn set_status(
+    core: &Core,
+    account: AccountId,
+    proxy_type: ProxyType,
+    active: bool,
+) -> Result<(), Error> {
     let now = core.now();
     core.db()
         .write(move |tx| {
@@ -217,7 +246,8 @@ pub async fn set_status(core: &Core, account: AccountId, proxy_type: ProxyType, 
 /// Those of the store.
 pub async fn close_expired(core: &Core) -> Result<usize, Error> {
     let now = core.now();
-    let due = core.db().read(move |tx| Ok::<_, Error>(store::packages::to_close(tx, now, CLOSED_PER_TX)?)).await?;
+    let due =
+        core.db().read(move |tx| Ok::<_, Error>(store::packages::to_close(tx, now, CLOSED_PER_TX)?)).await?;
     for package in &due {
         let id = *package;
         core.db().write(move |tx| close_due(tx, id, now)).await?;
@@ -256,7 +286,12 @@ fn settings_in(tx: &mut Tx<'_>, account: AccountId, proxy_type: ProxyType) -> Re
         .ok_or_else(|| Error::Internal("package settings that were just made are not there".into()))
 }
 
-fn check_rebuy_offer(tx: &mut Tx<'_>, account: AccountId, proxy_type: ProxyType, offer: OfferId) -> Result<(), Error> {
+fn check_rebuy_offer(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    proxy_type: ProxyType,
+    offer: OfferId,
+) -> Result<(), Error> {
     let offer = crate::offers::visible_in(tx, account, offer)?;
     match offer.is_some_and(|offer| offer.proxy_type == proxy_type) {
         true => Ok(()),

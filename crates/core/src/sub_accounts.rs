@@ -74,7 +74,12 @@ pub async fn create(core: &Core, account: AccountId, new: NewSubAccount) -> Resu
 ///
 /// # Errors
 /// Those of the store.
-pub async fn list(core: &Core, account: AccountId, filter: Filter, page: Page) -> Result<(Vec<SubAccount>, i64), Error> {
+pub async fn list(
+    core: &Core,
+    account: AccountId,
+    filter: Filter,
+    page: Page,
+) -> Result<(Vec<SubAccount>, i64), Error> {
     let read = move |tx: &mut Tx<'_>| {
         Ok::<_, Error>(store::sub_accounts::page(tx, account, &filter, page.limit(), page.offset())?)
     };
@@ -136,7 +141,8 @@ pub async fn update(core: &Core, account: AccountId, id: SubAccountId, change: C
             *limit = given.unwrap_or(*limit);
         }
         store::sub_accounts::update(tx, &row, now)?;
-        let detail = json!({ "limits_gb": row.limits_gb, "active": row.active, "password_changed": secret.is_some() });
+        let detail =
+            json!({ "limits_gb": row.limits_gb, "active": row.active, "password_changed": secret.is_some() });
         log(tx, now, account, "sub_account.updated", id, &detail)?;
         directory::publish(tx, Subject::SubAccount(id), now)
     })
@@ -173,7 +179,14 @@ fn owner(account: AccountId) -> String {
     format!("sub_accounts.password:{account}")
 }
 
-fn log(tx: &mut Tx<'_>, now: Time, account: AccountId, action: &str, id: SubAccountId, detail: &serde_json::Value) -> Result<(), Error> {
+fn log(
+    tx: &mut Tx<'_>,
+    now: Time,
+    account: AccountId,
+    action: &str,
+    id: SubAccountId,
+    detail: &serde_json::Value,
+) -> Result<(), Error> {
     let subject = format!("sub_account:{id}");
     audit_log::append(tx, now, &Actor::Account(account), action, Some(account), &subject, detail)
 }

@@ -1,7 +1,7 @@
 //! Trends: traffic by day (contract calls 13 and 14).
 
-use tollgate_store::usage::DayTotal;
 use tollgate_store as store;
+use tollgate_store::usage::DayTotal;
 use tollgate_types::{AccountId, Bytes, Day, ProxyType, SubAccountId};
 
 use crate::{Core, Error, Noun, Rule};

@@ -26,7 +26,11 @@ pub async fn read(core: &Core, account: AccountId) -> Result<Wallet, Error> {
 ///
 /// # Errors
 /// [`Error::NotFound`] for an unknown account.
-pub async fn ledger(core: &Core, account: AccountId, page: crate::Page) -> Result<(Vec<WalletLine>, i64), Error> {
+pub async fn ledger(
+    core: &Core,
+    account: AccountId,
+    page: crate::Page,
+) -> Result<(Vec<WalletLine>, i64), Error> {
     core.db()
         .read(move |tx| {
             found(store::wallets::read(tx, account))?;
@@ -51,14 +55,22 @@ pub struct Recharged {
 /// # Errors
 /// [`Error::Invalid`] for `amount` or `reference`, [`Error::NotFound`] for an unknown account,
 /// [`Error::Conflict`] where the reference was credited with another amount.
-pub async fn recharge(core: &Core, actor: Actor, account: AccountId, amount: Cents, reference: String) -> Result<Recharged, Error> {
+pub async fn recharge(
+    core: &Core,
+    actor: Actor,
+    account: AccountId,
+    amount: Cents,
+    reference: String,
+) -> Result<Recharged, Error> {
     check_amount(amount, 1)?;
     check_text("reference", &reference)?;
     let now = core.now();
     core.db()
         .write(move |tx| {
             let wallet = lock(tx, account)?;
-            if let Some((entry, before)) = store::entries::by_reference(tx, account, EntryKind::Recharge, &reference)? {
+            if let Some((entry, before)) =
+                store::entries::by_reference(tx, account, EntryKind::Recharge, &reference)?
+            {
                 return match before == amount {
                     true => Ok(Recharged { entry, credited: false, wallet }),
                     false => Err(Error::Conflict(Conflict::ReferenceReused)),
@@ -68,7 +80,15 @@ pub async fn recharge(core: &Core, actor: Actor, account: AccountId, amount: Cen
             store::wallets::write(tx, account, &wallet)?;
             let entry = store::entries::insert(tx, &Entry::recharge(account, amount, &reference)?, now)?;
             let detail = serde_json::json!({ "amount": amount.get(), "reference": reference });
-            audit_log::append(tx, now, &actor, "wallet.recharged", Some(account), &format!("entry:{entry}"), &detail)?;
+            audit_log::append(
+                tx,
+                now,
+                &actor,
+                "wallet.recharged",
+                Some(account),
+                &format!("entry:{entry}"),
+                &detail,
+            )?;
             Ok(Recharged { entry, credited: true, wallet })
         })
         .await
@@ -79,7 +99,13 @@ pub async fn recharge(core: &Core, actor: Actor, account: AccountId, amount: Cen
 /// # Errors
 /// [`Error::Invalid`] for `amount` or `reason`, [`Error::NotFound`] for an unknown account,
 /// [`Error::Conflict`] where the balance, less what open leases hold, would become negative.
-pub async fn adjust(core: &Core, actor: Actor, account: AccountId, amount: Cents, reason: String) -> Result<Recharged, Error> {
+pub async fn adjust(
+    core: &Core,
+    actor: Actor,
+    account: AccountId,
+    amount: Cents,
+    reason: String,
+) -> Result<Recharged, Error> {
     check_amount(amount, -LARGEST_AMOUNT)?;
     check_text("reason", &reason)?;
     let (now, reference) = (core.now(), core.random_reference());
@@ -94,7 +120,15 @@ pub async fn adjust(core: &Core, actor: Actor, account: AccountId, amount: Cents
             let entry = Entry::adjustment(account, amount, reference.clone(), &reason)?;
             let entry = store::entries::insert(tx, &entry, now)?;
             let detail = serde_json::json!({ "amount": amount.get(), "reason": reason });
-            audit_log::append(tx, now, &actor, "wallet.adjusted", Some(account), &format!("entry:{entry}"), &detail)?;
+            audit_log::append(
+                tx,
+                now,
+                &actor,
+                "wallet.adjusted",
+                Some(account),
+                &format!("entry:{entry}"),
+                &detail,
+            )?;
             Ok(Recharged { entry, credited: true, wallet })
         })
         .await
@@ -115,7 +149,9 @@ fn check_amount(amount: Cents, least: i64) -> Result<(), Error> {
     let range = least..=LARGEST_AMOUNT;
     match range.contains(&amount.get()) && amount != Cents::ZERO {
         true => Ok(()),
-        false => Err(Error::Invalid { field: "amount", rule: Rule::Range { min: least, max: LARGEST_AMOUNT } }),
+        false => {
+            Err(Error::Invalid { field: "amount", rule: Rule::Range { min: least, max: LARGEST_AMOUNT } })
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use serde_json::json;
-pub use tollgate_store::whitelist::Listed;
 use tollgate_store as store;
+pub use tollgate_store::whitelist::Listed;
 use tollgate_types::{AccountId, WhitelistId};
 
 use crate::audit_log::{self, Actor};
@@ -17,7 +17,12 @@ use crate::{Conflict, Core, Error, Noun, Page, Rule};
 ///
 /// # Errors
 /// Those of the store.
-pub async fn list(core: &Core, account: AccountId, prefix: String, page: Page) -> Result<(Vec<Listed>, i64), Error> {
+pub async fn list(
+    core: &Core,
+    account: AccountId,
+    prefix: String,
+    page: Page,
+) -> Result<(Vec<Listed>, i64), Error> {
     core.db()
         .read(move |tx| Ok(store::whitelist::page(tx, account, &prefix, page.limit(), page.offset())?))
         .await
@@ -42,7 +47,15 @@ pub async fn add(core: &Core, account: AccountId, ip: &str, remark: String) -> R
             other => other.into(),
         })?;
         let (subject, detail) = (format!("whitelist:{id}"), json!({ "ip": ip.to_string() }));
-        audit_log::append(tx, now, &Actor::Account(account), "whitelist.added", Some(account), &subject, &detail)?;
+        audit_log::append(
+            tx,
+            now,
+            &Actor::Account(account),
+            "whitelist.added",
+            Some(account),
+            &subject,
+            &detail,
+        )?;
         directory::publish(tx, Subject::Whitelist(id), now)?;
         Ok(id)
     })
@@ -60,7 +73,15 @@ pub async fn delete(core: &Core, account: AccountId, id: WhitelistId) -> Result<
             return Err(Error::NotFound(Noun::WhitelistEntry));
         }
         let subject = format!("whitelist:{id}");
-        audit_log::append(tx, now, &Actor::Account(account), "whitelist.deleted", Some(account), &subject, &json!({}))?;
+        audit_log::append(
+            tx,
+            now,
+            &Actor::Account(account),
+            "whitelist.deleted",
+            Some(account),
+            &subject,
+            &json!({}),
+        )?;
         directory::publish(tx, Subject::Whitelist(id), now)
     })
     .await
