@@ -1,0 +1,259 @@
+//! The data directory: made for its owner only, with the master key and the operator's token in it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::settings::{AdminToken, MasterKey, Value as _};
+
+/// Files of keys are shorter than this.
+const LONGEST_SECRET: u64 = 4096;
+
+/// Why the data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// The system would not.
+    #[error("{}: cannot be {what}: {why}", path.display())]
+    Io {
+        /// Which file or folder.
+        path: PathBuf,
+        /// `read`, `written` …
+        what: &'static str,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// Others than its owner may read a secret.
+    #[error("{}: others than its owner may read or write it (mode {mode:03o}); run chmod 600", path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file holds something else.
+    #[error("{}: {why}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What it should hold.
+        why: String,
+    },
+    /// There is a database but not the key under which it was sealed.
+    #[error("{}: the master key is missing, but there is a database that was sealed with one; restore the file \
+             or set TOLLGATE_MASTER_KEY", path.display())]
+    KeyLost {
+        /// Where the key should be.
+        path: PathBuf,
+    },
+    /// The system has no random numbers to give.
+    #[error("no random numbers: {0}")]
+    Random(String),
+}
+
+/// A data directory that exists.
+#[derive(Clone, Debug)]
+pub struct DataDir {
+    path: PathBuf,
+}
+
+/// A token, and whether it has just been made.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token.
+    pub token: SecretString,
+    /// True the first time: its owner has not seen it yet.
+    pub fresh: bool,
+}
+
+impl DataDir {
+    /// Makes the directory, and those above it, where it is missing; for its owner only (0700).
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|why| io_error(path, "created", why))?;
+        let path = path.canonicalize().map_err(|why| io_error(path, "found", why))?;
+        Ok(Self { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A folder inside, made where it is missing.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn folder(&self, name: &str) -> Result<PathBuf, DataDirError> {
+        Self::open(&self.path.join(name)).map(|folder| folder.path)
+    }
+
+    /// The master key: the one in the file `master-key`, made at the first start. `sealed` says
+    /// that there is a database already, for which a new key would be the wrong one.
+    ///
+    /// # Errors
+    /// The file is readable by others, malformed, or lost.
+    pub fn master_key(&self, sealed: bool) -> Result<MasterKey, DataDirError> {
+        let path = self.path.join("master-key");
+        if let Some(text) = read_secret(&path)? {
+            let malformed = |why| DataDirError::Malformed { path, why: format!("the master key {why}") };
+            return MasterKey::parse(text.expose_secret()).map_err(malformed);
+        }
+        if sealed {
+            return Err(DataDirError::KeyLost { path });
+        }
+        let key = MasterKey::new(random_bytes()?);
+        write_secret(&path, &key.encode())?;
+        Ok(key)
+    }
+
+    /// The operator's token: the one in the file `admin-token`, made at the first start.
+    ///
+    /// # Errors
+    /// The file is readable by others, or malformed.
+    pub fn admin_token(&self) -> Result<Token, DataDirError> {
+        if let Some(token) = self.find_admin_token()? {
+            return Ok(Token { token, fresh: false });
+        }
+        let token: SecretString = URL_SAFE_NO_PAD.encode(random_bytes::<32>()?).into();
+        write_secret(&self.path.join("admin-token"), &token)?;
+        Ok(Token { token, fresh: true })
+    }
+
+    /// The operator's token, where there is one already.
+    ///
+    /// # Errors
+    /// As [`DataDir::admin_token`].
+    pub fn find_admin_token(&self) -> Result<Option<SecretString>, DataDirError> {
+        let path = self.path.join("admin-token");
+        let Some(text) = read_secret(&path)? else { return Ok(None) };
+        let malformed = |why| DataDirError::Malformed { path, why: format!("the operator's token {why}") };
+        AdminToken::parse(text.expose_secret()).map(|token| Some(token.0)).map_err(malformed)
+    }
+
+    /// A secret kept under a name, where there is one.
+    ///
+    /// # Errors
+    /// The file is readable by others, or cannot be read.
+    pub fn secret(&self, name: &str) -> Result<Option<SecretString>, DataDirError> {
+        read_secret(&self.path.join(name))
+    }
+
+    /// Keeps a secret under a name, in place of the one before.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn keep_secret(&self, name: &str, secret: &SecretString) -> Result<(), DataDirError> {
+        write_secret(&self.path.join(name), secret)
+    }
+}
+
+/// Reads a file of one line that only its owner may read; `None` where there is no such file.
+fn read_secret(path: &Path) -> Result<Option<SecretString>, DataDirError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(io_error(path, "read", why)),
+    };
+    let mode = file.metadata().map_err(|why| io_error(path, "read", why))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(DataDirError::Open { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    file.take(LONGEST_SECRET).read_to_string(&mut text).map_err(|why| io_error(path, "read", why))?;
+    Ok(Some(text.trim().into()))
+}
+
+/// Writes a file of one line for its owner only: whole or not at all, and on the disk before it has
+/// its name. What was sealed under a key that did not survive a power cut could not be opened again.
+fn write_secret(path: &Path, secret: &SecretString) -> Result<(), DataDirError> {
+    let written = || {
+        let draft = path.with_extension("new");
+        // A draft left behind by a crash may have been made by anybody's rules.
+        let _ = fs::remove_file(&draft);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(secret.expose_secret().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    written().map_err(|why| io_error(path, "written", why))
+}
+
+/// Random bytes from the system.
+///
+/// # Errors
+/// [`DataDirError::Random`].
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], DataDirError> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| DataDirError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn io_error(path: &Path, what: &'static str, why: io::Error) -> DataDirError {
+    DataDirError::Io { path: path.to_owned(), what, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it exists").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_first_start_makes_keys_that_only_the_owner_reads_and_later_ones_find_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(&folder.path().join("a/b")).expect("a data directory");
+        assert_eq!(mode(data.path()), 0o700);
+        let (key, token) = (data.master_key(false).expect("a key"), data.admin_token().expect("a token"));
+        assert!(token.fresh);
+        for file in ["master-key", "admin-token"] {
+            assert_eq!(mode(&data.path().join(file)), 0o600, "{file}");
+        }
+        let again = DataDir::open(data.path()).expect("the same");
+        assert_eq!(again.master_key(true).expect("the key").expose(), key.expose());
+        let found = again.admin_token().expect("the token");
+        assert_eq!((found.token.expose_secret(), found.fresh), (token.token.expose_secret(), false));
+    }
+
+    #[test]
+    fn a_secret_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("a data directory");
+        data.master_key(false).expect("a key");
+        let path = data.path().join("master-key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("a mode");
+        let error = data.master_key(false).expect_err("too open").to_string();
+        assert!(error.contains("mode 640") && error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_key_is_never_made_anew_for_a_database_that_has_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("a data directory");
+        assert!(matches!(data.master_key(true), Err(DataDirError::KeyLost { .. })));
+        assert!(!data.path().join("master-key").exists());
+    }
+
+    #[test]
+    fn a_malformed_key_is_named_and_not_repeated() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("a data directory");
+        data.keep_secret("master-key", &"hunter2".into()).expect("written");
+        let error = data.master_key(true).expect_err("no key").to_string();
+        assert!(error.contains("master-key: the master key must be 32 bytes"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

@@ -1,0 +1,295 @@
+//! Settings: typed, each with a default, laid in three layers — file, environment, flags.
+//!
+//! Every setting is declared once, below: its name, type, default and what it means. The declaration
+//! makes the struct that the program uses, the list that `tollgate config` prints and the page
+//! `docs/settings.md`. A setting that does not exist or does not parse is an error that names it
+//! and where it was written.
+
+mod layers;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tollgate_store::DbUrl;
+
+pub use layers::{CONFIG_VARIABLE, Layers, Origin, SettingsError, environment_name};
+pub use value::{
+    AdminToken, Destinations, Listen, LogFormat, LogLevel, MasterKey, Ports, Roles, Value, ZoneName,
+};
+
+/// A setting, as lists and pages show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Item {
+    /// Its name: `listen` under `[gateway]` is `gateway.listen`.
+    pub name: &'static str,
+    /// The default, as it would be written.
+    pub default: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+    show: fn(&Layers, &Item) -> Result<String, SettingsError>,
+}
+
+/// Declares a section of the settings file: a struct, how it is read, and its list of [`Item`]s.
+macro_rules! section {
+    (
+        $(#[$about:meta])*
+        $section:ident = $prefix:literal {
+            $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:literal,)*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        pub struct $section {
+            $($(#[doc = $doc])* pub $field: $type,)*
+        }
+
+        impl $section {
+            const ITEMS: &[Item] = &[$(Item {
+                name: concat!($prefix, stringify!($field)),
+                default: $default,
+                doc: concat!($($doc, "\n"),*),
+                show: shown::<$type>,
+            }),*];
+
+            fn read(layers: &Layers) -> Result<Self, SettingsError> {
+                Ok(Self { $($field: parsed(layers, concat!($prefix, stringify!($field)), $default)?,)* })
+            }
+        }
+    };
+}
+
+section! {
+    /// What belongs to no section of the file.
+    General = "" {
+        /// Where everything lives that is not in the database: keys, the operator's token, the
+        /// gateway's journal, and the database itself where it is SQLite's default one.
+        data_dir: PathBuf = "tollgate-data",
+        /// Which roles this process plays: `api`, `worker`, `gateway`.
+        roles: Roles = "api,worker,gateway",
+        /// 32 bytes in base64 under which everything secret in the database is sealed. The same
+        /// for every process on one database. Kept in `DATA_DIR/master-key` where it is not given.
+        master_key: Option<MasterKey> = "",
+        /// A fixed operator token in place of the one that the first start generates and keeps in
+        /// `DATA_DIR/admin-token`.
+        admin_token: Option<AdminToken> = "",
+        /// How long running connections may go on once the program has been asked to end.
+        drain_timeout: Duration = "30s",
+    }
+}
+
+section! {
+    /// `[store]`
+    StoreSettings = "store." {
+        /// `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/NAME`; `DATA_DIR/tollgate.db` where
+        /// it is not given.
+        url: Option<DbUrl> = "",
+        /// SQLite: threads that read. Writing is done by one.
+        readers: usize = "4",
+        /// PostgreSQL: connections.
+        workers: usize = "8",
+    }
+}
+
+section! {
+    /// `[api]`
+    ApiSettings = "api." {
+        /// Addresses of the JSON API.
+        listen: Listen = "127.0.0.1:8080",
+        /// Whether private and loopback addresses may be whitelisted.
+        allow_private_whitelist: bool = "false",
+        /// Requests a minute for each key; 0 = no limit.
+        rate_limit: u32 = "600",
+    }
+}
+
+section! {
+    /// `[gateway]`
+    GatewaySettings = "gateway." {
+        /// Addresses of the port whose traffic type the user name says; residential where it
+        /// does not.
+        listen: Listen = "127.0.0.1:7000",
+        /// Addresses of the port for residential traffic.
+        residential: Listen = "127.0.0.1:7001",
+        /// Addresses of the port for datacenter traffic.
+        datacenter: Listen = "127.0.0.1:7002",
+        /// Addresses of the port for mobile traffic.
+        mobile: Listen = "127.0.0.1:7003",
+        /// Ranges of addresses that may be reached although they are private, loopback or the
+        /// like.
+        allow_destinations: Destinations = "",
+        /// Ports that may not be reached.
+        blocked_ports: Ports = "25",
+    }
+}
+
+section! {
+    /// `[metrics]`
+    MetricsSettings = "metrics." {
+        /// Addresses of `/healthz`, `/readyz` and `/metrics`.
+        listen: Listen = "127.0.0.1:9090",
+    }
+}
+
+section! {
+    /// `[time]`
+    TimeSettings = "time." {
+        /// The zone that times are shown in, and whose days are counted. Do not change it once
+        /// there is traffic: days already counted stay as they are.
+        zone: ZoneName = "UTC",
+    }
+}
+
+section! {
+    /// `[log]`
+    LogSettings = "log." {
+        /// `error`, `warn`, `info`, `debug` or `trace`, and exceptions by module.
+        level: LogLevel = "info",
+        /// `text`, or `json` with one object a line. Both go to standard error.
+        format: LogFormat = "text",
+    }
+}
+
+/// Every setting of the program.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What belongs to no section.
+    pub general: General,
+    /// The database.
+    pub store: StoreSettings,
+    /// The JSON API.
+    pub api: ApiSettings,
+    /// The proxy.
+    pub gateway: GatewaySettings,
+    /// Metrics and health.
+    pub metrics: MetricsSettings,
+    /// Time.
+    pub time: TimeSettings,
+    /// Logs.
+    pub log: LogSettings,
+}
+
+/// What the command line says about settings.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// The settings file.
+    pub config: Option<PathBuf>,
+    /// Settings by name, the flag that set each, and its text.
+    pub values: Vec<(&'static str, &'static str, String)>,
+}
+
+impl Settings {
+    /// Puts the layers together.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    pub fn read(layers: &Layers) -> Result<Self, SettingsError> {
+        Ok(Self {
+            general: General::read(layers)?,
+            store: StoreSettings::read(layers)?,
+            api: ApiSettings::read(layers)?,
+            gateway: GatewaySettings::read(layers)?,
+            metrics: MetricsSettings::read(layers)?,
+            time: TimeSettings::read(layers)?,
+            log: LogSettings::read(layers)?,
+        })
+    }
+
+    /// The database: the one that was given, or a file in the data directory.
+    pub fn database(&self) -> DbUrl {
+        self.store.url.clone().unwrap_or_else(|| DbUrl::sqlite(self.general.data_dir.join("tollgate.db")))
+    }
+}
+
+/// Every setting that there is, in the order of the file.
+pub fn items() -> Vec<Item> {
+    [
+        General::ITEMS,
+        StoreSettings::ITEMS,
+        ApiSettings::ITEMS,
+        GatewaySettings::ITEMS,
+        MetricsSettings::ITEMS,
+        TimeSettings::ITEMS,
+        LogSettings::ITEMS,
+    ]
+    .concat()
+}
+
+/// Gathers what was written: what the command itself wants, then the file, the environment and
+/// the flags over it.
+///
+/// # Errors
+/// A file that cannot be read, or a name that is no setting.
+pub fn gather(
+    command: &[(&'static str, &'static str, &str)],
+    flags: &Flags,
+    environment: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)> + Clone,
+) -> Result<Layers, SettingsError> {
+    let items = items();
+    let mut layers = Layers::default();
+    for (command, name, text) in command {
+        layers.lay(&items, name, (*text).to_owned(), Origin::Command(command))?;
+    }
+    if let Some(path) = config_file(flags, environment.clone()) {
+        layers.lay_file(&items, &path, &read_file(&path)?)?;
+    }
+    layers.lay_environment(&items, environment)?;
+    for (name, flag, text) in &flags.values {
+        layers.lay(&items, name, text.clone(), Origin::Flag(flag))?;
+    }
+    Ok(layers)
+}
+
+/// Each setting as it is in force: name, value, origin. Secrets are masked.
+///
+/// # Errors
+/// The first setting that is wrong.
+pub fn effective(layers: &Layers) -> Result<Vec<(&'static str, String, Origin)>, SettingsError> {
+    let line = |item: &Item| {
+        let origin = layers.find(item.name).map_or(Origin::Default, |(_, origin)| origin.clone());
+        Ok((item.name, (item.show)(layers, item)?, origin))
+    };
+    items().iter().map(line).collect()
+}
+
+/// The page about settings, `docs/settings.md`.
+pub fn page() -> String {
+    let mut page = String::from(include_str!("page.md"));
+    let mut section = "";
+    for item in items() {
+        let (of, key) = item.name.split_once('.').unwrap_or(("", item.name));
+        if of != section {
+            page += &format!("\n## `[{of}]`\n");
+            section = of;
+        }
+        let default = if item.default.is_empty() { "none".to_owned() } else { format!("`{}`", item.default) };
+        page += &format!("\n### `{key}`\n\n");
+        page += &format!("`{}`, default {default}\n\n", environment_name(item.name));
+        page.extend(item.doc.lines().map(|line| format!("{}\n", line.trim())));
+    }
+    page
+}
+
+fn config_file(
+    flags: &Flags,
+    environment: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+) -> Option<PathBuf> {
+    let named = || environment.into_iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
+    flags.config.clone().or_else(named)
+}
+
+fn read_file(path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|why| SettingsError::Unreadable { path: path.to_owned(), why })
+}
+
+fn parsed<T: Value>(layers: &Layers, name: &'static str, default: &'static str) -> Result<T, SettingsError> {
+    let (text, origin) = layers.find(name).unwrap_or((default, &Origin::Default));
+    T::parse(text).map_err(|why| layers::malformed(name, origin.clone(), why))
+}
+
+fn shown<T: Value>(layers: &Layers, item: &Item) -> Result<String, SettingsError> {
+    parsed::<T>(layers, item.name, item.default).map(|value| value.show())
+}
+
+#[cfg(test)]
+mod tests;
