@@ -1,0 +1,41 @@
+//! Lines of a head, ended by CR LF and by nothing else.
+
+use super::HeadError;
+
+/// The line that starts at `at`, without its end, and where the next one starts. `None` where it has
+/// not ended yet.
+pub(super) fn line(buf: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, HeadError> {
+    let rest = buf.get(at..).unwrap_or_default();
+    let special = |&b: &u8| matches!(b, b'\r' | b'\n' | 0);
+    let Some(length) = rest.iter().position(special) else {
+        return Ok(None);
+    };
+    match rest.get(length..).unwrap_or_default() {
+        [b'\r', b'\n', ..] => Ok(rest.get(..length).map(|line| (line, at + length + 2))),
+        [b'\r'] => Ok(None),
+        [b'\r', ..] => Err(HeadError::BadRequest("a CR without its LF")),
+        [b'\n', ..] => Err(HeadError::BadRequest("an LF without its CR")),
+        _ => Err(HeadError::BadRequest("a NUL")),
+    }
+}
+
+/// The lines from `at` to the empty line, and where what follows that starts. `None` where the empty
+/// line has not come yet.
+pub(super) fn lines_to_empty(
+    buf: &[u8],
+    mut at: usize,
+    most: usize,
+) -> Result<Option<(Vec<&[u8]>, usize)>, HeadError> {
+    let mut lines = Vec::new();
+    while let Some((line, next)) = line(buf, at)? {
+        if line.is_empty() {
+            return Ok(Some((lines, next)));
+        }
+        if lines.len() == most {
+            return Err(HeadError::TooLarge);
+        }
+        lines.push(line);
+        at = next;
+    }
+    Ok(None)
+}

@@ -1,0 +1,72 @@
+//! Addresses as SOCKS5 writes them: a type, the address, a port (RFC 1928 §5).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{SocksError, counted};
+use crate::target::{BadTarget, Host, Target};
+
+const IPV4: u8 = 1;
+const NAME: u8 = 3;
+const IPV6: u8 = 4;
+
+/// A target, where one was meant, and where its bytes end.
+pub(super) type Read = (Result<Target, BadTarget>, usize);
+
+/// Reads an address of the given type and a port; `at` is the first byte of the address. `None` where
+/// more bytes are wanted.
+pub(super) fn read(buf: &[u8], at: usize, address_type: u8) -> Result<Option<Read>, SocksError> {
+    let rest = buf.get(at..).unwrap_or_default();
+    let host = match address_type {
+        IPV4 => rest.first_chunk::<4>().map(|&octets| (Ok(Host::Ip(Ipv4Addr::from(octets).into())), at + 4)),
+        IPV6 => {
+            rest.first_chunk::<16>().map(|&octets| (Ok(Host::Ip(Ipv6Addr::from(octets).into())), at + 16))
+        }
+        NAME => counted(buf, at).map(|(name, end)| (read_name(name), end)),
+        other => return Err(SocksError::AddressType(other)),
+    };
+    let Some((host, end)) = host else {
+        return Ok(None);
+    };
+    let Some(&port) = buf.get(end..).and_then(|rest| rest.first_chunk::<2>()) else {
+        return Ok(None);
+    };
+    let target = host.and_then(|host| Target::new(host, u16::from_be_bytes(port)));
+    Ok(Some((target, end + 2)))
+}
+
+/// A name, or an address that a client wrote as text.
+fn read_name(name: &[u8]) -> Result<Host, BadTarget> {
+    Host::parse(std::str::from_utf8(name).map_err(|_| BadTarget::Name)?)
+}
+
+pub(super) fn write_socket(out: &mut Vec<u8>, address: SocketAddr) {
+    write_ip(out, address.ip());
+    out.extend(address.port().to_be_bytes());
+}
+
+pub(super) fn write_target(out: &mut Vec<u8>, target: &Target) {
+    match &target.host {
+        Host::Ip(address) => write_ip(out, *address),
+        Host::Name(name) => {
+            // A host name has at most 253 bytes; a longer one cannot be parsed into a `Host`.
+            let name = name.as_bytes();
+            let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
+            out.extend([NAME, length]);
+            out.extend(name.iter().take(usize::from(length)));
+        }
+    }
+    out.extend(target.port.to_be_bytes());
+}
+
+fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            out.push(IPV4);
+            out.extend(address.octets());
+        }
+        IpAddr::V6(address) => {
+            out.push(IPV6);
+            out.extend(address.octets());
+        }
+    }
+}
