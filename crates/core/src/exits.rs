@@ -233,7 +233,9 @@ fn check_address(address: &str) -> Result<(), Error> {
     let sound = split.is_some_and(|(host, port)| {
         let host_ok =
             !host.is_empty() && host.len() <= 255 && !host.contains([' ', '/', '@', '\t', '\r', '\n']);
-        host_ok && port.parse::<u16>().is_ok_and(|port| port > 0)
+        // A sign would be understood as part of the number.
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        host_ok && digits && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     match sound {
         true => Ok(()),

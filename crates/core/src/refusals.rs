@@ -12,6 +12,9 @@ const SHOWN_DAYS: i32 = 7;
 /// How many days back are kept.
 const KEPT_DAYS: i32 = 30;
 
+/// The longest detail, in characters.
+const LONGEST_DETAIL: usize = 255;
+
 /// The most lines that are shown.
 const MOST_LINES: i64 = 200;
 
@@ -19,6 +22,7 @@ const MOST_LINES: i64 = 200;
 pub async fn note(core: &Core, notes: Vec<RefusalNote>) {
     let now = core.now();
     let day = core.zone().day(now);
+    let notes: Vec<RefusalNote> = notes.into_iter().map(storable).collect();
     let written = core.db().write(move |tx| {
         for note in &notes {
             store::refusals::add(tx, note, day, now)?;
@@ -46,4 +50,11 @@ pub async fn recent(core: &Core, account: AccountId) -> Result<Vec<Counted>, Err
 pub async fn prune(core: &Core) -> Result<u64, Error> {
     let before = core.zone().day(core.now()).plus_days(-KEPT_DAYS);
     core.db().write(move |tx| Ok(store::refusals::prune(tx, before)?)).await
+}
+
+/// A detail may hold what a client sent: it is kept short and on one line.
+fn storable(mut note: RefusalNote) -> RefusalNote {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    note.detail = note.detail.chars().take(LONGEST_DETAIL).map(shown).collect();
+    note
 }

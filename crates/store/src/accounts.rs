@@ -147,8 +147,10 @@ pub(crate) fn containing(text: &str) -> String {
     format!("%{}%", escaped(&text.to_lowercase()))
 }
 
-/// A text for LIKE, with its wildcards taken literally.
+/// A text for LIKE, with its wildcards taken literally. No stored text holds a NUL character, and
+/// none can be asked for: one that stands for what cannot be written finds as little.
 pub(crate) fn escaped(text: &str) -> String {
+    let text = text.replace('\0', "\u{fffd}");
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 

@@ -6,9 +6,9 @@ use crate::{Error, Tx, params, statements};
 
 statements! {
     INSERT = "INSERT INTO audit_log (at, actor, action, account_id, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    COUNT = "SELECT COUNT(*) FROM audit_log WHERE (?1 = 0 OR account_id = ?1)";
+    COUNT = "SELECT COUNT(*) FROM audit_log WHERE (CAST(?1 AS BIGINT) = 0 OR account_id = ?1)";
     PAGE = "SELECT id, at, actor, action, account_id, subject, detail FROM audit_log
-            WHERE (?1 = 0 OR account_id = ?1) ORDER BY id DESC LIMIT ?2 OFFSET ?3";
+            WHERE (CAST(?1 AS BIGINT) = 0 OR account_id = ?1) ORDER BY id DESC LIMIT ?2 OFFSET ?3";
 }
 
 /// One line.

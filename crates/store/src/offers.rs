@@ -23,7 +23,7 @@ statements! {
     VISIBLE = "SELECT o.id, o.proxy_type, o.traffic_gb, o.price, o.duration, o.plan_type, o.is_hot, o.extra_add_traffic,
                       o.plan_desc, o.on_sale, o.created_at, o.updated_at
                FROM package_offers o
-               WHERE o.on_sale = 1 AND (?2 = 0 OR o.id = ?2) AND (o.plan_type <> 'custom' OR EXISTS
+               WHERE o.on_sale = 1 AND (CAST(?2 AS BIGINT) = 0 OR o.id = ?2) AND (o.plan_type <> 'custom' OR EXISTS
                      (SELECT 1 FROM package_offer_accounts a WHERE a.offer_id = o.id AND a.account_id = ?1))
                ORDER BY o.proxy_type, o.traffic_gb, o.id";
     ACCOUNTS_OF = "SELECT account_id FROM package_offer_accounts WHERE offer_id = ?1 ORDER BY account_id";

@@ -39,7 +39,9 @@ statements! {
     UPDATE = "UPDATE sub_accounts SET password_sealed = ?2, password_tag = ?3, remark = ?4, status = ?5, updated_at = ?6
               WHERE id = ?1";
     UPDATE_LIMIT = "UPDATE sub_account_traffic SET limit_gb = ?3 WHERE sub_account_id = ?1 AND proxy_type = ?2";
-    DELETE = "UPDATE sub_accounts SET status = 'deleted', username_key = ?2, updated_at = ?3 WHERE id = ?1";
+    DELETE = "UPDATE sub_accounts SET status = 'deleted', username_key = ?2, password_sealed = ?3, password_tag = ?3,
+                     updated_at = ?4
+              WHERE id = ?1";
     EVER_OF = "SELECT id FROM sub_accounts WHERE id = ?1 AND account_id = ?2";
 }
 
@@ -165,9 +167,10 @@ pub fn update(tx: &mut Tx<'_>, changed: &SubAccount, now: Time) -> Result<(), Er
     Ok(())
 }
 
-/// Deletes a sub-account: its name is free again, its history stays.
+/// Deletes a sub-account: its name is free again, its password is gone, its history stays.
 pub fn delete(tx: &mut Tx<'_>, id: SubAccountId, now: Time) -> Result<(), Error> {
-    tx.execute(DELETE, &params![id, &format!("#{id}"), now]).map(drop)
+    let gone: &[u8] = &[];
+    tx.execute(DELETE, &params![id, &format!("#{id}"), gone, now]).map(drop)
 }
 
 /// Whether a sub-account is, or was before it was deleted, of an account.
