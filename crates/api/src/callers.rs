@@ -1,0 +1,129 @@
+//! Who calls: a customer by API key, or the operator by token. Both come in headers only, never in
+//! a query string (it would end up in logs) and never in a cookie.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use secrecy::SecretString;
+use tollgate_core::accounts;
+use tollgate_types::AccountId;
+
+use crate::error::ApiError;
+use crate::state::ApiState;
+
+/// The longest key or token that is looked at, in bytes.
+const LONGEST: usize = 512;
+
+/// A customer, known by the API key and not suspended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// Whose key it is.
+    pub(crate) account: AccountId,
+}
+
+/// The operator, known by the token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operator;
+
+impl FromRequestParts<ApiState> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let Some(login) = find_customer(&parts.headers, state).await? else {
+            return Err(unauthorized(parts, state));
+        };
+        let (account, active) = login;
+        if !active {
+            return Err(ApiError::Suspended);
+        }
+        state.limits.call(account)?;
+        Ok(Self { account })
+    }
+}
+
+impl FromRequestParts<ApiState> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        if bearer(&parts.headers).is_some_and(|token| state.settings.admin_token.is(token)) {
+            return Ok(Self);
+        }
+        match find_customer(&parts.headers, state).await? {
+            Some(_) => Err(ApiError::OperatorsOnly),
+            None => Err(unauthorized(parts, state)),
+        }
+    }
+}
+
+/// Whose the presented key is, and whether that account is active. A request without one is looked up, too, so that it takes as long as
+/// one with a wrong key.
+async fn find_customer(headers: &HeaderMap, state: &ApiState) -> Result<Option<(AccountId, bool)>, ApiError> {
+    let key = SecretString::from(presented_key(headers).unwrap_or_default());
+    Ok(accounts::by_api_key(&state.core, &key).await?)
+}
+
+/// The one key that a request presents, in whichever of the customary headers. Two different ones
+/// are none.
+fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    let named = ["x-api-key", "api-key"].into_iter().flat_map(|name| headers.get_all(name));
+    let mut keys = named.filter_map(|value| value.to_str().ok()).map(str::trim).chain(bearer(headers));
+    let key = keys.next().filter(|key| (1..=LONGEST).contains(&key.len()))?;
+    keys.all(|other| other == key).then_some(key)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= LONGEST).then_some(token)
+}
+
+/// A failed login is 40100, until the peer has had too many of them.
+fn unauthorized(parts: &Parts, state: &ApiState) -> ApiError {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+    state.limits.failed_login(peer).err().unwrap_or(ApiError::Unauthorized)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presented(headers: &[(&'static str, &'static str)]) -> Option<String> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        presented_key(&map).map(str::to_owned)
+    }
+
+    #[test]
+    fn a_key_is_taken_from_any_of_the_customary_headers() {
+        for headers in [
+            &[("authorization", "Bearer k")][..],
+            &[("authorization", "bearer  k ")],
+            &[("x-api-key", "k")],
+            &[("api-key", " k ")],
+            &[("api-key", "k"), ("x-api-key", "k"), ("authorization", "Bearer k")],
+        ] {
+            assert_eq!(presented(headers).as_deref(), Some("k"), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn no_key_an_empty_one_and_two_different_ones_are_none() {
+        for headers in [
+            &[][..],
+            &[("authorization", "Basic k")],
+            &[("authorization", "k")],
+            &[("x-api-key", "")],
+            &[("cookie", "api_key=k")],
+            &[("x-api-key", "k"), ("api-key", "j")],
+            &[("x-api-key", "k"), ("x-api-key", "j")],
+        ] {
+            assert_eq!(presented(headers), None, "{headers:?}");
+        }
+    }
+}

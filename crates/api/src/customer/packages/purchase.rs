@@ -1,0 +1,81 @@
+//! Call 11: buying a package.
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use tollgate_core::{Core, packages};
+use tollgate_types::OfferId;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::callers::Caller;
+use crate::envelope::{Answer, Envelope, ok};
+use crate::params::{Idempotency, Params};
+use crate::words::PaymentType;
+
+/// What to buy.
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Purchase {
+    /// 流量包ID,必填
+    #[param(example = 100)]
+    #[schema(example = 100)]
+    traffic_package_id: i64,
+    /// 支付方式,wallet_only:钱包支付 必填
+    #[param(inline)]
+    payment_type: PaymentType,
+}
+
+/// What was bought.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Purchased {
+    /// The id of the package that the account now has.
+    #[schema(example = 1)]
+    id: i64,
+    /// What was charged, in cents.
+    #[schema(example = 5330, minimum = 0)]
+    amount: i64,
+}
+
+/// 购买系统流量包
+///
+/// 注:仅支持钱包扣款,请保证余额充足! Charged and granted atomically, once.
+#[utoipa::path(get, path = "/api/users/traffic/packages/purchase", tag = "流量管理",
+    params(Purchase, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The same key and parameters within 24 hours give the first answer again and charge once")),
+    responses(
+        (status = 200, body = Envelope<Purchased>),
+        (status = 402, description = "40200: the wallet's balance is too low; nothing was charged"),
+        (status = 404, description = "40400: no such package that this account can buy"),
+        (status = 409, description = "40900: the idempotency key was used with other parameters"),
+    ))]
+pub(crate) async fn purchase(
+    caller: Caller,
+    key: Idempotency,
+    State(core): State<Core>,
+    Params(params): Params<Purchase>,
+) -> Answer<Purchased> {
+    let Purchase { traffic_package_id, payment_type: PaymentType::WalletOnly } = params;
+    let key = key.of("packages/purchase", &[&traffic_package_id.to_string()]);
+    let bought = packages::buy(&core, caller.account, OfferId::new(traffic_package_id), key).await?;
+    ok(Purchased { id: bought.package.get(), amount: bought.amount.get() })
+}
+
+/// 购买系统流量包 (POST)
+///
+/// The same by POST, for clients that repeat or prefetch GET calls.
+#[utoipa::path(post, path = "/api/users/traffic/packages/purchase", tag = "流量管理", request_body = Purchase,
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+        description = "The same key and parameters within 24 hours give the first answer again and charge once")),
+    responses(
+        (status = 200, body = Envelope<Purchased>),
+        (status = 402, description = "40200: the wallet's balance is too low; nothing was charged"),
+        (status = 404, description = "40400: no such package that this account can buy"),
+        (status = 409, description = "40900: the idempotency key was used with other parameters"),
+    ))]
+pub(crate) async fn purchase_by_post(
+    caller: Caller,
+    key: Idempotency,
+    core: State<Core>,
+    params: Params<Purchase>,
+) -> Answer<Purchased> {
+    purchase(caller, key, core, params).await
+}

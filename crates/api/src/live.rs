@@ -1,0 +1,77 @@
+//! What only running gateways know: open connections, and how the exits are doing. The binary plugs
+//! it in.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tollgate_types::{AccountId, Bytes, ConnectionId, ExitId, ProxyType, SubAccountId, Time};
+
+/// The live view of the gateways.
+pub trait Live: Send + Sync {
+    /// Every open connection.
+    fn connections(&self) -> Vec<LiveConnection>;
+
+    /// Cuts a connection. Says whether there was one of that id.
+    fn close(&self, id: i64) -> bool;
+
+    /// How the exits are doing; one that no gateway has used yet may be missing.
+    fn exits(&self) -> Vec<ExitStatus>;
+}
+
+/// One open connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveConnection {
+    /// Its id, to be named when it is to be closed.
+    pub id: ConnectionId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The sub-account that opened it; `None` where its address admitted it.
+    pub sub_account: Option<SubAccountId>,
+    /// That sub-account's user name; empty where there is none.
+    pub username: String,
+    /// Where it comes from.
+    pub client: SocketAddr,
+    /// Where it goes to: `host:port`, as it was asked for.
+    pub target: String,
+    /// Through which exit.
+    pub exit: ExitId,
+    /// Of which type of traffic.
+    pub proxy_type: ProxyType,
+    /// Since when.
+    pub since: Time,
+    /// Bytes from the client so far.
+    pub sent: Bytes,
+    /// Bytes to the client so far.
+    pub received: Bytes,
+}
+
+/// How an exit is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitStatus {
+    /// Which.
+    pub id: ExitId,
+    /// Whether connections are sent through it.
+    pub healthy: bool,
+    /// How long connecting through it has been taking; `None` where nothing was measured.
+    pub latency: Option<Duration>,
+    /// How many connections it carries now.
+    pub connections: u32,
+}
+
+/// No gateway at all: for processes that run only the API, and for tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoGateway;
+
+impl Live for NoGateway {
+    fn connections(&self) -> Vec<LiveConnection> {
+        Vec::new()
+    }
+
+    fn close(&self, _: i64) -> bool {
+        false
+    }
+
+    fn exits(&self) -> Vec<ExitStatus> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,151 @@
+//! What callers are told, in both languages. Parameters keep their names in either.
+
+use tollgate_core::{Conflict, Noun, Rule};
+
+use crate::error::{ApiError, Unreadable};
+use crate::language::Language;
+
+impl ApiError {
+    /// One sentence for people. Says nothing about the inside of the house.
+    pub fn message(&self, language: Language) -> String {
+        let (zh, en): (&str, &str) = match self {
+            Self::Invalid { field, rule } => return invalid(field, *rule, language),
+            Self::Unreadable(why) => return unreadable(why, language),
+            Self::Unauthorized => ("缺少 API Key，或 API Key 无效", "the API key is missing or not valid"),
+            Self::Suspended => ("账号已被停用", "the account is suspended"),
+            Self::OperatorsOnly => ("仅限运营方调用", "only the operator may call this"),
+            Self::NotFound(noun) => not_found(*noun),
+            Self::NoSuchCall => ("接口不存在", "there is no such call"),
+            Self::MethodNotAllowed { .. } => ("不支持的请求方式", "the method is not allowed here"),
+            Self::InsufficientFunds => ("钱包余额不足", "the wallet's balance is too low"),
+            Self::Conflict(conflict) => conflicting(*conflict),
+            Self::OutOfStock => ("库存不足", "out of stock"),
+            Self::TooLarge => ("请求体过大", "the request body is too large"),
+            Self::MediaType => (
+                "不支持的媒体类型，请使用 application/json",
+                "the media type is not taken; use application/json",
+            ),
+            Self::TooMany { .. } => ("请求过于频繁，请稍后重试", "too many requests; try again later"),
+            Self::Internal(_) => ("服务器内部错误", "internal error"),
+            Self::Unavailable(_) => {
+                ("服务暂时不可用，请稍后重试", "temporarily unavailable; try again later")
+            }
+        };
+        language.pick(zh, en).to_owned()
+    }
+}
+
+fn invalid(field: &str, rule: Rule, language: Language) -> String {
+    let (zh, en) = match rule {
+        Rule::Required => ("为必填项".into(), "is required".into()),
+        Rule::WrongType => ("类型错误".into(), "has the wrong type".into()),
+        Rule::Length { min, max } => {
+            (format!("长度必须为 {min} 到 {max} 个字符"), format!("must be {min} to {max} characters long"))
+        }
+        Rule::Characters => ("包含不允许的字符".into(), "holds a character that is not allowed".into()),
+        Rule::Range { min, max } => {
+            (format!("必须在 {min} 到 {max} 之间"), format!("must be from {min} to {max}"))
+        }
+        Rule::OneOf(words) => {
+            let words = words.join(", ");
+            (format!("必须是以下之一：{words}"), format!("must be one of: {words}"))
+        }
+        Rule::Date => ("不是有效的日期，格式为 YYYY-MM-DD".into(), "is not a date; use YYYY-MM-DD".into()),
+        Rule::Order => ("不能晚于结束时间".into(), "must not lie after the end".into()),
+        Rule::Address => ("不是有效的地址".into(), "is not a valid address".into()),
+        Rule::PrivateAddress => (
+            "不能是内网、回环、组播或未指定的地址".into(),
+            "must not be a private, loopback, multicast or unspecified address".into(),
+        ),
+        Rule::Reference => ("所指对象在此不可用".into(), "names something that cannot be used here".into()),
+        Rule::Immutable => ("不可修改".into(), "cannot be changed".to_owned()),
+    };
+    match language {
+        Language::Zh => format!("参数 {field} {zh}"),
+        Language::En => format!("parameter {field} {en}"),
+    }
+}
+
+fn unreadable(why: &Unreadable, language: Language) -> String {
+    let (zh, en) = match why {
+        Unreadable::NotJson => ("请求体 body 不是有效的 JSON", "the body is not valid JSON"),
+        Unreadable::NotAnObject => ("请求体 body 必须是 JSON 对象", "the body must be a JSON object"),
+        Unreadable::Twice(field) => {
+            return match language {
+                Language::Zh => format!("参数 {field} 重复"),
+                Language::En => format!("parameter {field} is given twice"),
+            };
+        }
+        Unreadable::Incomplete => ("请求体 body 不完整", "the body did not arrive whole"),
+        Unreadable::TooSlow => ("请求体 body 接收超时", "the body did not arrive in time"),
+        Unreadable::IdempotencyKey => (
+            "请求头 Idempotency-Key 必须是 1 到 255 个可见 ASCII 字符",
+            "the header Idempotency-Key must be 1 to 255 visible ASCII characters",
+        ),
+    };
+    language.pick(zh, en).to_owned()
+}
+
+const fn not_found(noun: Noun) -> (&'static str, &'static str) {
+    match noun {
+        Noun::Account => ("账号不存在", "no such account"),
+        Noun::SubAccount => ("子账号不存在", "no such sub-account"),
+        Noun::WhitelistEntry => ("白名单不存在", "no such whitelist entry"),
+        Noun::Offer => ("流量包不存在", "no such traffic package"),
+        Noun::Package => ("已购流量包不存在", "no such bought package"),
+        Noun::Exit => ("出口不存在", "no such exit"),
+        Noun::Connection => ("连接不存在", "no such connection"),
+    }
+}
+
+const fn conflicting(conflict: Conflict) -> (&'static str, &'static str) {
+    match conflict {
+        Conflict::UsernameTaken => ("用户名 username 已被占用", "the username is taken"),
+        Conflict::AddressListed => ("该 ip 已在白名单中", "the ip is listed already"),
+        Conflict::IdempotencyKeyReused => {
+            ("Idempotency-Key 已用于其他参数", "the Idempotency-Key was used with other parameters")
+        }
+        Conflict::NameTaken => ("名称 name 已被占用", "the name is taken"),
+        Conflict::ReferenceReused => {
+            ("该 reference 已用于其他金额", "the reference was used with another amount")
+        }
+        Conflict::WouldBeNegative => ("余额将为负数", "the balance would become negative"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_names_its_field_in_either_language() {
+        let rules = [
+            Rule::Required,
+            Rule::WrongType,
+            Rule::Length { min: 3, max: 64 },
+            Rule::Characters,
+            Rule::Range { min: 1, max: 1000 },
+            Rule::OneOf(&["active", "inactive"]),
+            Rule::Date,
+            Rule::Order,
+            Rule::Address,
+            Rule::PrivateAddress,
+            Rule::Reference,
+            Rule::Immutable,
+        ];
+        for rule in rules {
+            let error = ApiError::invalid("page_size", rule);
+            for language in [Language::Zh, Language::En] {
+                assert!(error.message(language).contains("page_size"), "{rule:?} in {language:?}");
+            }
+            assert_ne!(error.message(Language::Zh), error.message(Language::En));
+        }
+    }
+
+    #[test]
+    fn the_inside_of_the_house_stays_inside() {
+        let error = ApiError::Internal("no such table: wallets".into());
+        assert_eq!(error.message(Language::En), "internal error");
+        assert_eq!((error.code(), error.status().as_u16()), (50000, 500));
+    }
+}

@@ -1,0 +1,225 @@
+//! The OpenAPI 3.1 document, generated from the handlers. What is the same for every call is said
+//! here, once: who may call, how failures look, which spellings of a parameter are taken.
+
+use serde_json::json;
+use utoipa::openapi::extensions::ExtensionsBuilder;
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
+use utoipa::openapi::request_body::RequestBody;
+use utoipa::openapi::schema::{ArrayItems, SchemaType, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema,
+    SecurityRequirement,
+};
+use utoipa::{PartialSchema, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::envelope::{FailureData, FailureEnvelope};
+use crate::state::ApiState;
+use crate::{admin, customer};
+
+/// The calls of the source document that are served; every other call is an extension of it.
+const DOCUMENTED: [&str; 14] = [
+    "/api/users/me/info",
+    "/api/users/wallet/info",
+    "/api/users/subuser/create",
+    "/api/users/subuser/list",
+    "/api/users/subuser/update",
+    "/api/users/subuser/{subuser_id}",
+    "/api/users/proxy/whitelist",
+    "/api/users/proxy/add-whitelist",
+    "/api/users/proxy/delete-whitelist",
+    "/api/users/traffic/packages",
+    "/api/users/traffic/packages/purchase",
+    "/api/users/traffic/packages/current",
+    "/api/users/traffic/trend",
+    "/api/users/traffic/{subuser_id}/trend",
+];
+
+/// What any call may answer besides what it says itself.
+const FAILURES: [(&str, &str); 9] = [
+    ("400", "40000: a parameter is missing, malformed or out of range; `data.field` and the message name it"),
+    ("401", "40100: no API key, or not a valid one"),
+    ("403", "40300: the account is suspended, or may not do this"),
+    ("405", "40500: method not allowed; `Allow` lists those that are"),
+    ("413", "41300: the body is too large"),
+    ("415", "41500: not a media type, or an encoding, that is taken"),
+    ("429", "42900: too many requests; `Retry-After` says when to come back"),
+    ("500", "50000: internal error; `data.request_id` names it"),
+    ("503", "50300: temporarily unavailable"),
+];
+
+const ABOUT: &str = "\
+Every answer is `{\"code\", \"data\", \"message\"}`; `code` 0 is success. Money is whole US cents, prices of \
+traffic are cents per GB, 1 GB = 2^30 bytes, traffic used is bytes, times are `YYYY-MM-DD HH:MM:SS` in the \
+platform's time zone. `message` follows `Accept-Language` (zh, en).
+
+A GET call takes its parameters from the query string or from a JSON body (both: the query string wins per \
+field), a POST call from a JSON body or a form. Numbers may be decimal strings, `null` is absent, unknown fields \
+are ignored, a field given twice is refused. Calls marked `x-tollgate-extension` go beyond the source document.";
+
+/// The document.
+pub fn openapi() -> OpenApi {
+    let mut document = calls().into_openapi();
+    let mut taken = Vec::new();
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in operations(item) {
+            taken.extend(complete(path, &method, operation));
+        }
+    }
+    let schemas = &mut document.components.get_or_insert_default().schemas;
+    for name in taken {
+        if let Some(RefOr::T(schema)) = schemas.get_mut(&name) {
+            widen_fields(schema);
+        }
+    }
+    schemas.insert(FailureEnvelope::name().into_owned(), FailureEnvelope::schema());
+    schemas.insert(FailureData::name().into_owned(), FailureData::schema());
+    document
+}
+
+/// Every call with its handler.
+pub(crate) fn calls() -> OpenApiRouter<ApiState> {
+    let info = InfoBuilder::new().title("Tollgate").version("1").description(Some(ABOUT)).build();
+    let mut document = OpenApiBuilder::new().info(info).build();
+    let components = document.components.get_or_insert_default();
+    let bearer =
+        |about: &str| HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build();
+    let header = |name: &str| SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(name)));
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer("An account's API key.")));
+    components.add_security_scheme("x_api_key", header("X-API-Key"));
+    components.add_security_scheme("api_key", header("api-key"));
+    components.add_security_scheme("operator", SecurityScheme::Http(bearer("The operator's token.")));
+    OpenApiRouter::with_openapi(document).merge(customer::calls()).merge(admin::calls())
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Operation)> {
+    let slots = [(HttpMethod::Get, item.get.as_mut()), (HttpMethod::Post, item.post.as_mut())];
+    slots.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
+}
+
+/// Says of one call what is the same for all; answers the schema of its body, where it has one.
+fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) -> Option<String> {
+    operation.operation_id = Some(operation_id(path, method));
+    let schemes: &[&str] = match path.starts_with("/api/admin/") {
+        true => &["operator"],
+        false => &["bearer", "x_api_key", "api_key"],
+    };
+    operation.security =
+        Some(schemes.iter().map(|scheme| SecurityRequirement::new(*scheme, [] as [&str; 0])).collect());
+    if !DOCUMENTED.contains(&path) {
+        operation.extensions = Some(ExtensionsBuilder::new().add("x-tollgate-extension", true).build());
+    }
+    for (status, about) in FAILURES {
+        let known = operation.responses.responses.entry(status.to_owned());
+        known.or_insert_with(|| ResponseBuilder::new().description(about).into());
+    }
+    for (status, response) in &mut operation.responses.responses {
+        if let (false, RefOr::T(response)) = (status == "200", response) {
+            let failure = Content::new(Some(Ref::from_schema_name(FailureEnvelope::name())));
+            response.content.insert("application/json".into(), failure.into());
+        }
+    }
+    for parameter in operation.parameters.iter_mut().flatten() {
+        // Query strings and headers have no null: a parameter is given or it is not.
+        if let RefOr::T(parameter) = parameter
+            && parameter.parameter_in != ParameterIn::Path
+            && let Some(schema) = &mut parameter.schema
+        {
+            without_null(schema);
+        }
+    }
+    match operation.request_body.as_mut()? {
+        RefOr::T(body) => also_as_form(body),
+        RefOr::Ref(_) => None,
+    }
+}
+
+/// `POST /api/users/subuser/create` → `post_users_subuser_create`.
+fn operation_id(path: &str, method: &HttpMethod) -> String {
+    let method = if *method == HttpMethod::Get { "get" } else { "post" };
+    let words = path.trim_start_matches("/api/").split(|c: char| !c.is_ascii_alphanumeric());
+    std::iter::once(method).chain(words.filter(|word| !word.is_empty())).collect::<Vec<_>>().join("_")
+}
+
+/// A JSON body is taken as a form as well. Answers the name of its schema.
+fn also_as_form(body: &mut RequestBody) -> Option<String> {
+    let json = body.content.get("application/json")?.clone();
+    let RefOr::T(content) = &json else { return None };
+    let Some(RefOr::Ref(schema)) = &content.schema else { return None };
+    let name = schema.ref_location.rsplit('/').next()?.to_owned();
+    body.content.insert("application/x-www-form-urlencoded".into(), json);
+    Some(name)
+}
+
+fn without_null(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => drop_null(&mut object.schema_type),
+        RefOr::T(Schema::Array(array)) => drop_null(&mut array.schema_type),
+        RefOr::T(Schema::OneOf(one_of)) => {
+            if let [_, other] = one_of.items.as_slice() {
+                *schema = other.clone();
+            }
+        }
+        _ => {}
+    }
+}
+
+fn drop_null(schema_type: &mut SchemaType) {
+    if let SchemaType::Array(types) = schema_type {
+        types.retain(|one| *one != Type::Null);
+        if let [only] = types.as_slice() {
+            *schema_type = SchemaType::Type(only.clone());
+        }
+    }
+}
+
+/// Whole numbers, truth values and lists of a body may be texts.
+fn widen_fields(schema: &mut Schema) {
+    let Schema::Object(object) = schema else { return };
+    for field in object.properties.values_mut() {
+        let RefOr::T(field) = field else { continue };
+        widen(field);
+    }
+}
+
+fn widen(schema: &mut Schema) {
+    match schema {
+        Schema::Object(object) if has(&object.schema_type, &Type::Integer) => {
+            add_text(&mut object.schema_type);
+            object.pattern = Some("^-?[0-9]+$".into());
+        }
+        Schema::Object(object) if has(&object.schema_type, &Type::Boolean) => {
+            let nullable = has(&object.schema_type, &Type::Null);
+            add_text(&mut object.schema_type);
+            let words = [json!(true), json!(false), json!("true"), json!("false"), json!("1"), json!("0")];
+            object.enum_values = Some(words.into_iter().chain(nullable.then_some(json!(null))).collect());
+        }
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items
+                && let RefOr::T(items) = items.as_mut()
+            {
+                widen(items);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn has(schema_type: &SchemaType, wanted: &Type) -> bool {
+    match schema_type {
+        SchemaType::Type(one) => one == wanted,
+        SchemaType::Array(types) => types.contains(wanted),
+        SchemaType::AnyValue => false,
+    }
+}
+
+fn add_text(schema_type: &mut SchemaType) {
+    let mut types = match std::mem::take(schema_type) {
+        SchemaType::Type(one) => vec![one],
+        SchemaType::Array(types) => types,
+        SchemaType::AnyValue => return,
+    };
+    types.push(Type::String);
+    *schema_type = SchemaType::Array(types);
+}

@@ -1,0 +1,128 @@
+//! The listener: HTTP/1.1 with a bound on everything a client can hold up.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt;
+
+/// What clients may hold up, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// Connections at once; further ones wait in the system's queue.
+    pub connections: usize,
+    /// How long a request's head may take to arrive, and a connection may stay idle.
+    pub head_time: Duration,
+    /// How long a connection may last before it is asked to end after the request at hand: bounds
+    /// clients that never read their answers.
+    pub connection_time: Duration,
+    /// How long requests at hand may take once the server stops.
+    pub drain_time: Duration,
+    /// The largest request head, in bytes.
+    pub head_bytes: usize,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            head_time: Duration::from_secs(10),
+            connection_time: Duration::from_secs(300),
+            drain_time: Duration::from_secs(10),
+            head_bytes: 64 << 10,
+        }
+    }
+}
+
+/// How long to wait before accepting again after the system would not: out of file descriptors,
+/// say. Without it the loop would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves the router until `shutdown` is done, then lets the requests at hand finish.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ServeLimits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let (stop, stopping) = watch::channel(());
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            (stream, peer, place) = accept(&listener, &room) => {
+                tokio::spawn(connection(stream, peer, router.clone(), limits, stopping.clone(), place));
+            }
+        }
+    }
+    // New clients are refused at once; every open connection holds a place until it is over.
+    drop(listener);
+    drop(stop);
+    let everywhere = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+    if tokio::time::timeout(limits.drain_time, room.acquire_many(everywhere)).await.is_err() {
+        tracing::warn!("requests were cut off: they took longer than the drain time");
+    }
+}
+
+/// The next client, and its place among the connections at once.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    let place = room.clone().acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, place),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: ServeLimits,
+    mut stopping: watch::Receiver<()>,
+    place: Option<OwnedSemaphorePermit>,
+) {
+    let service = service_fn(move |request| answer(router.clone(), request, peer));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head_time).max_buf_size(limits.head_bytes);
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = &mut served => Some(ended),
+        () = tokio::time::sleep(limits.connection_time) => None,
+        _ = stopping.changed() => None,
+    };
+    if ended.is_none() {
+        served.as_mut().graceful_shutdown();
+        // Past the drain time the connection is dropped as it is.
+        let _late = tokio::time::timeout(limits.drain_time, served).await;
+    }
+    drop(place);
+}
+
+async fn answer(
+    router: Router,
+    mut request: hyper::Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<axum::response::Response, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(peer));
+    router.oneshot(request.map(Body::new)).await
+}

@@ -1,0 +1,151 @@
+//! The document's words: enumerations exactly as callers write and read them, and shapes that
+//! several calls share.
+
+use serde::{Deserialize, Serialize};
+use tollgate_core::{Error, Page};
+use tollgate_types::ProxyType;
+use utoipa::ToSchema;
+
+/// 流量类型,residential:住宅,datacenter:机房,mobile:移动
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(example = "residential")]
+pub(crate) enum TrafficType {
+    Residential,
+    Datacenter,
+    Mobile,
+}
+
+impl From<TrafficType> for ProxyType {
+    fn from(word: TrafficType) -> Self {
+        match word {
+            TrafficType::Residential => Self::Residential,
+            TrafficType::Datacenter => Self::Datacenter,
+            TrafficType::Mobile => Self::Mobile,
+        }
+    }
+}
+
+impl From<ProxyType> for TrafficType {
+    fn from(proxy_type: ProxyType) -> Self {
+        match proxy_type {
+            ProxyType::Residential => Self::Residential,
+            ProxyType::Datacenter => Self::Datacenter,
+            ProxyType::Mobile => Self::Mobile,
+        }
+    }
+}
+
+/// active: on, inactive: off
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(example = "active")]
+pub(crate) enum Switch {
+    Active,
+    Inactive,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Self::Active
+    }
+
+    pub(crate) const fn of(on: bool) -> Self {
+        if on { Self::Active } else { Self::Inactive }
+    }
+}
+
+/// 流量包类型,personal:个人,enterprise:企业,custom:自定义
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(example = "personal")]
+pub(crate) enum PlanType {
+    Personal,
+    Enterprise,
+    Custom,
+}
+
+impl PlanType {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::Enterprise => "enterprise",
+            Self::Custom => "custom",
+        }
+    }
+
+    /// The stored word's; anything but the three is not stored.
+    pub(crate) fn of(word: &str) -> Self {
+        match word {
+            "enterprise" => Self::Enterprise,
+            "custom" => Self::Custom,
+            _ => Self::Personal,
+        }
+    }
+}
+
+/// 支付方式,wallet_only:钱包支付
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(example = "wallet_only")]
+pub(crate) enum PaymentType {
+    WalletOnly,
+}
+
+/// Something for each type of traffic; a type that was not asked for is absent.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ByType<T> {
+    /// 住宅
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    residential: Option<T>,
+    /// 机房
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    datacenter: Option<T>,
+    /// 移动
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    mobile: Option<T>,
+}
+
+impl<T> ByType<T> {
+    /// From what there is of each type.
+    pub(crate) fn new(parts: impl IntoIterator<Item = (ProxyType, T)>) -> Self {
+        let mut by_type = Self { residential: None, datacenter: None, mobile: None };
+        for (proxy_type, part) in parts {
+            *match proxy_type {
+                ProxyType::Residential => &mut by_type.residential,
+                ProxyType::Datacenter => &mut by_type.datacenter,
+                ProxyType::Mobile => &mut by_type.mobile,
+            } = Some(part);
+        }
+        by_type
+    }
+}
+
+/// Which page of a list, for lists that take nothing else.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageParams {
+    /// 分页索引, 非必传, 默认1
+    #[param(example = 1, minimum = 1, maximum = 9223372036854775i64)]
+    page: Option<i64>,
+    /// 分页条数, 非必传, 默认10
+    #[param(example = 10, minimum = 1, maximum = 1000)]
+    page_size: Option<i64>,
+}
+
+impl PageParams {
+    pub(crate) fn page(&self) -> Result<Page, Error> {
+        Page::new(self.page, self.page_size)
+    }
+}
+
+/// The id of what a call made.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Made {
+    /// Its id.
+    #[schema(example = 1)]
+    pub(crate) id: i64,
+}
