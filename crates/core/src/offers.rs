@@ -1,6 +1,7 @@
 //! The catalogue of traffic packages: what can be bought, and by whom.
 
 use serde_json::json;
+use tollgate_ledger::package::quote;
 pub use tollgate_store::offers::Offer;
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Cents, MAX_LIMIT_GB, OfferId, ProxyType, Time};
@@ -130,6 +131,14 @@ pub async fn list(core: &Core, page: Page) -> Result<(Vec<(Offer, Vec<AccountId>
 /// Those of the store.
 pub async fn visible(core: &Core, account: AccountId) -> Result<Vec<Offer>, Error> {
     core.db().read(move |tx| Ok(store::offers::visible(tx, account, None)?)).await
+}
+
+/// What a purchase of an item costs: its price per GB times its GB (contract call 10).
+///
+/// # Errors
+/// [`Error::Internal`] where that is more than can be counted, which no stored item is.
+pub fn amount(offer: &Offer) -> Result<Cents, Error> {
+    Ok(quote(offer.traffic_gb, offer.extra_gb, offer.price, offer.days)?.amount)
 }
 
 /// One item, where this account can buy it.
