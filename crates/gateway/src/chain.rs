@@ -1,0 +1,165 @@
+//! The client's side of a handshake with an upstream proxy, HTTP CONNECT or SOCKS5. Whatever an
+//! upstream says about credentials stays here: no reply and no log line repeats it.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
+use tollgate_types::Refusal;
+use tollgate_wire::Parsed;
+use tollgate_wire::http::{self, Limits};
+use tollgate_wire::socks5::{self, Rep};
+use tollgate_wire::target::Target;
+
+use crate::dial::{Blame, DialError};
+
+/// What stands for an address that is nobody's business.
+pub(crate) const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// The most that a SOCKS server says before the tunnel: far more than its longest reply.
+const SOCKS_REPLY_BYTES: usize = 1024;
+/// How many interim (1xx) answers to CONNECT are skipped.
+const MAX_INTERIM: usize = 8;
+
+/// What an upstream proxy wants to hear.
+pub(crate) struct Login {
+    pub(crate) username: String,
+    pub(crate) password: SecretString,
+}
+
+/// Asks an HTTP proxy for a tunnel. Returns what the target said already.
+///
+/// # Errors
+/// [`DialError`].
+pub(crate) async fn http(
+    stream: &TcpStream,
+    target: &Target,
+    login: Option<&Login>,
+    head_bytes: usize,
+) -> Result<Vec<u8>, DialError> {
+    let credentials = login.map(|login| (login.username.as_str(), login.password.expose_secret()));
+    write_all(stream, &http::connect_request(target, credentials)).await?;
+    let limits = Limits { head_bytes, ..Limits::default() };
+    let mut answer = Answer::new(stream, head_bytes);
+    for _ in 0..MAX_INTERIM {
+        let head = answer
+            .next(|buf| match http::response_head(buf, &limits) {
+                Ok(parsed) => Ok(parsed),
+                Err(_) => Err(()),
+            })
+            .await?;
+        match head.status {
+            100..=199 => {}
+            200..=299 => return Ok(answer.buf),
+            status => return Err(refused_by_http(status)),
+        }
+    }
+    Err(broken())
+}
+
+/// Asks a SOCKS5 server for a connection. Returns what the target said already.
+///
+/// # Errors
+/// [`DialError`].
+pub(crate) async fn socks5(
+    stream: &TcpStream,
+    target: &Target,
+    login: Option<&Login>,
+) -> Result<Vec<u8>, DialError> {
+    write_all(stream, &socks5::client_greeting(login.is_some())).await?;
+    let mut answer = Answer::new(stream, SOCKS_REPLY_BYTES);
+    let method = answer.next(|buf| socks5::parse_method(buf).map_err(|_| ())).await?;
+    match (method, login) {
+        (socks5::Method::NoAuth, _) => {}
+        (socks5::Method::UserPass, Some(login)) => {
+            let credentials =
+                socks5::client_credentials(&login.username, login.password.expose_secret()).map_err(|_| turned_away())?;
+            write_all(stream, &credentials).await?;
+            if !answer.next(|buf| socks5::parse_auth(buf).map_err(|_| ())).await? {
+                return Err(turned_away());
+            }
+        }
+        _ => return Err(turned_away()),
+    }
+    write_all(stream, &socks5::client_request(target)).await?;
+    let reply = answer.next(|buf| socks5::parse_reply(buf).map_err(|_| ())).await?;
+    if reply == Rep::Succeeded { Ok(answer.buf) } else { Err(refused_by_socks(reply)) }
+}
+
+/// The bytes an upstream answers with, parsed as they come.
+struct Answer<'s> {
+    stream: &'s TcpStream,
+    buf: Vec<u8>,
+    most: usize,
+}
+
+impl<'s> Answer<'s> {
+    fn new(stream: &'s TcpStream, most: usize) -> Self {
+        Self { stream, buf: Vec::new(), most }
+    }
+
+    /// The next complete message, leaving in `buf` what follows it.
+    async fn next<T>(&mut self, parse: impl Fn(&[u8]) -> Result<Parsed<T>, ()>) -> Result<T, DialError> {
+        loop {
+            match parse(&self.buf).map_err(|()| broken())? {
+                Parsed::Done(value, consumed) => {
+                    self.buf.drain(..consumed.min(self.buf.len()));
+                    return Ok(value);
+                }
+                Parsed::Need if self.buf.len() >= self.most => return Err(broken()),
+                Parsed::Need => self.read().await?,
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), DialError> {
+        loop {
+            self.stream.readable().await.map_err(|_| broken())?;
+            match self.stream.try_read_buf(&mut self.buf) {
+                Ok(0) => return Err(broken()),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(broken()),
+            }
+        }
+    }
+}
+
+async fn write_all(stream: &TcpStream, bytes: &[u8]) -> Result<(), DialError> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        stream.writable().await.map_err(|_| broken())?;
+        match stream.try_write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Err(broken()),
+        }
+    }
+    Ok(())
+}
+
+fn refused_by_http(status: u16) -> DialError {
+    match status {
+        401 | 407 => turned_away(),
+        504 => DialError::new(Blame::Unclear, Refusal::Timeout, "the exit gave up waiting for the target"),
+        _ => DialError::new(Blame::Unclear, Refusal::BadGateway, "the exit could not reach the target"),
+    }
+}
+
+fn refused_by_socks(reply: Rep) -> DialError {
+    match reply {
+        Rep::NetworkUnreachable | Rep::HostUnreachable => DialError::new(Blame::Target, Refusal::Unreachable, "the target cannot be reached"),
+        Rep::ConnectionRefused => DialError::new(Blame::Target, Refusal::ConnectionRefused, "the target refused the connection"),
+        Rep::TtlExpired => DialError::new(Blame::Target, Refusal::Timeout, "the target did not answer"),
+        _ => DialError::new(Blame::Unclear, Refusal::BadGateway, "the exit could not reach the target"),
+    }
+}
+
+fn turned_away() -> DialError {
+    DialError::new(Blame::Exit, Refusal::NoExit, "the exit does not let the gateway in")
+}
+
+fn broken() -> DialError {
+    DialError::new(Blame::Exit, Refusal::NoExit, "the exit broke off or does not speak its protocol")
+}

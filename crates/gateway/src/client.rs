@@ -1,0 +1,73 @@
+//! A client's connection, and what has been read of it but not yet used.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tollgate_types::ProxyType;
+
+/// The most that is read at once while heads and framed bodies are looked at.
+const READ: usize = 32 * 1024;
+
+/// A socket and the bytes read from it that nobody has used yet.
+#[derive(Debug)]
+pub(crate) struct Buffered {
+    pub(crate) stream: TcpStream,
+    pub(crate) buf: Vec<u8>,
+}
+
+impl Buffered {
+    pub(crate) fn new(stream: TcpStream, buf: Vec<u8>) -> Self {
+        Self { stream, buf }
+    }
+}
+
+/// Reads once into a buffer: how many bytes came; 0 is the end of the stream. May be dropped
+/// while it waits without losing anything.
+///
+/// # Errors
+/// The connection failed.
+pub(crate) async fn fill(stream: &TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        buf.reserve(READ);
+        match stream.try_read_buf(buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if buf.is_empty() {
+                    // A connection that waits holds no memory.
+                    *buf = Vec::new();
+                }
+            }
+            read => return read,
+        }
+    }
+}
+
+/// Writes everything. What the gateway says on its own account is not metered.
+///
+/// # Errors
+/// The connection failed.
+pub(crate) async fn say(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) io: Buffered,
+    pub(crate) peer: SocketAddr,
+    /// The type of the port it came to.
+    pub(crate) port_type: Option<ProxyType>,
+    /// Its place among all connections.
+    pub(crate) _permit: OwnedSemaphorePermit,
+}

@@ -1,0 +1,81 @@
+//! The gateway's settings: every bound has a name here.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tollgate_types::ProxyType;
+
+use crate::cidr::Cidr;
+
+/// How a gateway behaves. The defaults are those of the product, without listeners.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Where to listen, and the type of traffic of each port; `None` takes the type from the user
+    /// name. Port 0 lets the system choose.
+    pub listeners: Vec<(SocketAddr, Option<ProxyType>)>,
+    /// From the first moment of a connection (or the first byte of a further request on it) to the
+    /// end of its request head.
+    pub handshake_timeout: Duration,
+    /// The largest request head, and the largest response head, in bytes.
+    pub head_bytes: usize,
+    /// The most header fields of a head.
+    pub head_fields: usize,
+    /// From an accepted request to an established connection, everything included.
+    pub connect_timeout: Duration,
+    /// For one name to resolve.
+    pub dns_timeout: Duration,
+    /// The most answers that are kept of the name servers.
+    pub dns_cache_entries: u64,
+    /// Names (lower-case) that are answered from here without asking a name server.
+    pub hosts: HashMap<String, Vec<IpAddr>>,
+    /// How long a connection may carry nothing in either direction.
+    pub idle_timeout: Duration,
+    /// How long a client's HTTP connection may wait for its next request.
+    pub keep_alive_timeout: Duration,
+    /// Client connections at once; more are closed as they come.
+    pub max_connections: usize,
+    /// Connections of one sub-account, or of one listed address, at once; 0 = no limit.
+    pub max_connections_per_caller: u32,
+    /// Failed logins from one address within `failed_logins_window`; 0 = no limit.
+    pub failed_logins: u32,
+    /// The time in which a spent budget of failed logins comes back.
+    pub failed_logins_window: Duration,
+    /// Sticky sessions that are remembered.
+    pub max_sessions: usize,
+    /// Destinations opened in spite of the guard.
+    pub allow_destinations: Vec<Cidr>,
+    /// Destination ports that are refused.
+    pub blocked_ports: Vec<u16>,
+    /// Further listeners of the platform (API, metrics, database): closed to customers even where
+    /// their address is opened.
+    pub own_addresses: Vec<SocketAddr>,
+    /// How long running connections may go on when the gateway stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            handshake_timeout: Duration::from_secs(10),
+            head_bytes: 64 * 1024,
+            head_fields: 100,
+            connect_timeout: Duration::from_secs(10),
+            dns_timeout: Duration::from_secs(5),
+            dns_cache_entries: 8192,
+            hosts: HashMap::new(),
+            idle_timeout: Duration::from_secs(300),
+            keep_alive_timeout: Duration::from_secs(60),
+            max_connections: 20_000,
+            max_connections_per_caller: 5_000,
+            failed_logins: 100,
+            failed_logins_window: Duration::from_secs(60),
+            max_sessions: 1_000_000,
+            allow_destinations: Vec::new(),
+            blocked_ports: vec![25],
+            own_addresses: Vec::new(),
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

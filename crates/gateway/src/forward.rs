@@ -1,0 +1,366 @@
+//! Absolute-form HTTP: one request and its response, streamed both ways at once.
+//!
+//! What is metered is what is forwarded: the request as it is written to the origin and the response
+//! as it is written to the client, heads included. What the gateway says itself is free.
+//!
+//! Bodies travel verbatim; [`tollgate_wire::body`] only says where they end. A response that breaks
+//! off is never ended as if it were whole. The connection to the origin is kept for the next request
+//! of the same caller to the same target on the same client connection, and for nothing else.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tollgate_types::{Exit, LeaseDenied, Refusal};
+use tollgate_wire::Parsed;
+use tollgate_wire::body::BodyReader;
+use tollgate_wire::http::{self, Framing, Limits, RequestHead, ResponseHead, Version};
+use tollgate_wire::target::Target;
+
+use crate::admit::Ticket;
+use crate::client::{Buffered, fill};
+use crate::dial::Upstream;
+use crate::meter::{Broke, Meter, Way};
+use crate::socket::{self, Pending};
+
+/// Interim (1xx) responses before the final one.
+const MAX_INTERIM: usize = 32;
+
+/// A caller's way to one target, kept between his requests.
+pub(crate) struct Link {
+    pub(crate) ticket: Ticket,
+    pub(crate) target: Target,
+    pub(crate) upstream: Upstream,
+    /// Read from the upstream, not yet used.
+    buf: Vec<u8>,
+    /// Whether a request went over it before.
+    used: bool,
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub(crate) enum Exchanged {
+    /// Both messages are whole; the connections are as they say.
+    Whole {
+        /// The client's connection takes another request.
+        client_stays: bool,
+        /// The origin's connection does.
+        upstream_stays: bool,
+    },
+    /// The origin agreed to another protocol: from here on it is a tunnel.
+    Upgraded,
+    /// It failed before a byte of the response was relayed, so that it can still be refused.
+    Refuse(Refusal, &'static str),
+    /// The origin closed a kept connection instead of answering: the request may be sent again on
+    /// a new one.
+    Stale,
+    /// It failed with the response under way. `reset` where only a reset shows the client that what
+    /// it has is not the whole.
+    Broken {
+        /// Break off rather than end.
+        reset: bool,
+    },
+}
+
+impl Link {
+    /// A new way.
+    pub(crate) fn new(ticket: Ticket, target: Target, mut upstream: Upstream) -> Self {
+        let buf = std::mem::take(&mut upstream.early);
+        Self { ticket, target, upstream, buf, used: false }
+    }
+
+    /// Whether the origin still holds the connection open and has said nothing out of turn.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.buf.is_empty() && matches!(socket::peek(&self.upstream.stream), Ok(Pending::Nothing))
+    }
+
+    /// The exit it leaves by.
+    pub(crate) fn exit(&self) -> &Exit {
+        &self.upstream.exit
+    }
+
+    /// What was read of the origin beyond the response.
+    pub(crate) fn early(&self) -> &[u8] {
+        &self.buf
+    }
+
+    /// Sends one request and relays its response.
+    pub(crate) async fn exchange(
+        &mut self,
+        client: &mut Buffered,
+        head: &RequestHead,
+        limits: &Limits,
+        idle_timeout: Duration,
+    ) -> Exchanged {
+        let reused = std::mem::replace(&mut self.used, true);
+        let meter = &Meter::new(&self.ticket.purse, &self.ticket.live, idle_timeout);
+        let cut = self.ticket.live.cut();
+        let upstream = &self.upstream.stream;
+        let state = State::default();
+        let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
+        let down = Download { client: &client.stream, upstream, meter, limits, head, state: &state };
+        let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut, &state).await;
+        state.conclude(ended, head, reused)
+    }
+}
+
+/// Runs both directions until the response is whole or something broke.
+async fn both(
+    up: impl Future<Output = Result<(), Failure>>,
+    down: impl Future<Output = Result<Final, Failure>>,
+    meter: &Meter<'_>,
+    cut: impl Future<Output = ()>,
+    state: &State,
+) -> Result<Final, Failure> {
+    let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
+    let mut cut = std::pin::pin!(cut);
+    let mut uploading = true;
+    loop {
+        tokio::select! {
+            uploaded = &mut up, if uploading => {
+                uploading = false;
+                match uploaded {
+                    Ok(()) => state.sent.store(true, Ordering::Relaxed),
+                    // An origin may answer and close without reading all of the request.
+                    Err(Failure::Flow(Broke::Upstream(_)) | Failure::ClientEnded) => {}
+                    Err(failure) => return Err(failure),
+                }
+            }
+            response = &mut down => return response,
+            () = meter.idle() => return Err(Failure::Flow(Broke::Idle)),
+            () = &mut cut => return Err(Failure::Cut),
+        }
+    }
+}
+
+/// How far an exchange has got, seen by both directions.
+#[derive(Default)]
+struct State {
+    /// The request has been sent as a whole.
+    sent: AtomicBool,
+    /// The origin said something.
+    answered: AtomicBool,
+    /// A byte of it has been relayed.
+    relayed: AtomicBool,
+    /// The response ends with the connection, so that its end proves nothing to the client.
+    ends_with_close: AtomicBool,
+}
+
+/// The last response of an exchange, relayed as a whole.
+struct Final {
+    upgraded: bool,
+    client_stays: bool,
+    upstream_stays: bool,
+}
+
+/// Why a direction stopped short.
+enum Failure {
+    Flow(Broke),
+    /// The client ended before its request was whole.
+    ClientEnded,
+    /// The request's body breaks the rules.
+    BadBody,
+    /// The origin ended or broke off before its response was whole.
+    UpstreamEnded,
+    /// The origin's response breaks the rules.
+    BadResponse,
+    Cut,
+}
+
+impl From<Broke> for Failure {
+    fn from(broke: Broke) -> Self {
+        Self::Flow(broke)
+    }
+}
+
+impl State {
+    fn conclude(
+        &self,
+        ended: Result<Final, Failure>,
+        head: &RequestHead,
+        reused: bool,
+    ) -> Exchanged {
+        let failure = match ended {
+            Ok(last) if last.upgraded => return Exchanged::Upgraded,
+            Ok(last) => {
+                return Exchanged::Whole { client_stays: last.client_stays, upstream_stays: last.upstream_stays };
+            }
+            Err(failure) => failure,
+        };
+        if self.relayed.load(Ordering::Relaxed) {
+            return Exchanged::Broken { reset: self.ends_with_close.load(Ordering::Relaxed) };
+        }
+        let unanswered = !self.answered.load(Ordering::Relaxed);
+        let gone = matches!(failure, Failure::UpstreamEnded | Failure::Flow(Broke::Upstream(_)));
+        if gone && reused && unanswered && head.framing() == Framing::None && is_idempotent(&head.method) {
+            return Exchanged::Stale;
+        }
+        match failure {
+            Failure::Flow(Broke::Denied(denied)) => Exchanged::Refuse(denied.refusal(), denial(denied)),
+            Failure::Flow(Broke::Idle) => Exchanged::Refuse(Refusal::Timeout, "the target did not answer"),
+            Failure::UpstreamEnded | Failure::Flow(Broke::Upstream(_)) => {
+                Exchanged::Refuse(Refusal::BadGateway, "the target closed the connection without an answer")
+            }
+            Failure::BadResponse => Exchanged::Refuse(Refusal::BadGateway, "the target's answer is not HTTP"),
+            Failure::BadBody => Exchanged::Refuse(Refusal::BadRequest, "the request body is malformed"),
+            Failure::Cut | Failure::ClientEnded | Failure::Flow(Broke::Client(_)) => {
+                Exchanged::Broken { reset: false }
+            }
+        }
+    }
+}
+
+/// What a caller is told who has no bytes left.
+pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
+    match denied {
+        LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",
+        LeaseDenied::TrafficLimit => "the traffic limit of the sub-account is reached",
+        LeaseDenied::HeldElsewhere => "the last bytes are held by other connections",
+        LeaseDenied::Blocked => "the sub-account or the account is blocked",
+        LeaseDenied::Unavailable => "funds cannot be checked just now",
+    }
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+/// The request, on its way to the origin.
+struct Upload<'e> {
+    client: &'e TcpStream,
+    upstream: &'e TcpStream,
+    meter: &'e Meter<'e>,
+    sent: &'e AtomicBool,
+}
+
+impl Upload<'_> {
+    async fn run(self, head: &RequestHead, buf: &mut Vec<u8>) -> Result<(), Failure> {
+        let mut bytes = Vec::with_capacity(1024);
+        head.write_forward(&mut bytes, true);
+        self.meter.send(Way::Up, self.upstream, &bytes).await?;
+        drop(bytes);
+        let mut body = BodyReader::new(head.framing());
+        loop {
+            let step = body.advance(buf).map_err(|_| Failure::BadBody)?;
+            if step.done {
+                // Known before its last bytes are written, for the answer may be quick.
+                self.sent.store(true, Ordering::Relaxed);
+            }
+            let take = step.take.min(buf.len());
+            self.meter.send(Way::Up, self.upstream, buf.get(..take).unwrap_or_default()).await?;
+            buf.drain(..take);
+            if step.done {
+                return Ok(());
+            }
+            if fill(self.client, buf).await.map_err(|error| Way::Up.read_from(error))? == 0 {
+                socket::finish(self.upstream);
+                return Err(Failure::ClientEnded);
+            }
+        }
+    }
+}
+
+/// The response, on its way to the client.
+struct Download<'e> {
+    client: &'e TcpStream,
+    upstream: &'e TcpStream,
+    meter: &'e Meter<'e>,
+    limits: &'e Limits,
+    head: &'e RequestHead,
+    state: &'e State,
+}
+
+impl Download<'_> {
+    async fn run(self, buf: &mut Vec<u8>) -> Result<Final, Failure> {
+        for _ in 0..MAX_INTERIM {
+            let response = self.next_head(buf).await?;
+            match response.status {
+                101 if self.head.upgrade().is_some() => {
+                    self.relay_head(&response, false, false).await?;
+                    return Ok(Final { upgraded: true, client_stays: false, upstream_stays: false });
+                }
+                101 => return Err(Failure::BadResponse),
+                100..=199 => {
+                    // A client of HTTP/1.0 does not know interim responses (RFC 9110 §15.2).
+                    if self.head.version == Version::Http11 {
+                        self.relay_head(&response, false, false).await?;
+                    }
+                }
+                _ => return self.last(&response, buf).await,
+            }
+        }
+        Err(Failure::BadResponse)
+    }
+
+    async fn next_head(&self, buf: &mut Vec<u8>) -> Result<ResponseHead, Failure> {
+        loop {
+            if !buf.is_empty() {
+                self.state.answered.store(true, Ordering::Relaxed);
+            }
+            match http::response_head(buf, self.limits).map_err(|_| Failure::BadResponse)? {
+                Parsed::Done(head, consumed) => {
+                    buf.drain(..consumed.min(buf.len()));
+                    return Ok(head);
+                }
+                Parsed::Need => self.read(buf).await?,
+            }
+        }
+    }
+
+    /// The final response: its head, then its body to the end.
+    async fn last(&self, response: &ResponseHead, buf: &mut Vec<u8>) -> Result<Final, Failure> {
+        let framing = response.framing(&self.head.method);
+        let until_close = framing == Framing::UntilClose;
+        let unchunk = framing == Framing::Chunked && self.head.version == Version::Http10;
+        let sent = self.state.sent.load(Ordering::Relaxed);
+        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk;
+        self.state.ends_with_close.store(until_close || unchunk, Ordering::Relaxed);
+        self.relay_head(response, !client_stays, unchunk).await?;
+        self.relay_body(BodyReader::new(framing), unchunk, buf).await?;
+        let upstream_stays = response.keep_alive() && sent && !until_close && buf.is_empty();
+        Ok(Final { upgraded: false, client_stays, upstream_stays })
+    }
+
+    async fn relay_head(&self, response: &ResponseHead, close: bool, unchunk: bool) -> Result<(), Failure> {
+        let mut bytes = Vec::with_capacity(1024);
+        response.write_back(&mut bytes, self.head.version, close, unchunk);
+        self.send(&bytes).await
+    }
+
+    async fn relay_body(&self, mut body: BodyReader, unchunk: bool, buf: &mut Vec<u8>) -> Result<(), Failure> {
+        loop {
+            let mut data = Vec::new();
+            let step = if unchunk {
+                body.decode(buf, |segment| data.extend_from_slice(segment))
+            } else {
+                body.advance(buf)
+            };
+            let step = step.map_err(|_| Failure::BadResponse)?;
+            let take = step.take.min(buf.len());
+            let bytes = if unchunk { data.as_slice() } else { buf.get(..take).unwrap_or_default() };
+            self.send(bytes).await?;
+            buf.drain(..take);
+            if step.done {
+                return Ok(());
+            }
+            match fill(self.upstream, buf).await {
+                Ok(0) => return body.finish().map_err(|_| Failure::UpstreamEnded),
+                Ok(_) => {}
+                Err(error) => return Err(Way::Down.read_from(error).into()),
+            }
+        }
+    }
+
+    async fn read(&self, buf: &mut Vec<u8>) -> Result<(), Failure> {
+        match fill(self.upstream, buf).await {
+            Ok(0) => Err(Failure::UpstreamEnded),
+            Ok(_) => Ok(()),
+            Err(error) => Err(Way::Down.read_from(error).into()),
+        }
+    }
+
+    async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.meter.send_noting(Way::Down, self.client, bytes, &self.state.relayed).await?)
+    }
+}

@@ -1,0 +1,404 @@
+//! The gateway as a whole: started from its settings, asked how it is doing, drained.
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tollgate_types::{
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, ProxyType, Refusal, Unavailable,
+};
+use tollgate_wire::http::Limits;
+use tollgate_wire::target::Target;
+
+use crate::admit::{Places, Ticket};
+use crate::attempts::Attempts;
+use crate::config::GatewayConfig;
+use crate::control::Control;
+use crate::dial::{Dialer, Upstream};
+use crate::forward::denial;
+use crate::guard::Guard;
+use crate::health::{ExitStatus, Health};
+use crate::identify::{Caller, Proof, TurnedAway, identify};
+use crate::journal::Journal;
+use crate::listen::Port;
+use crate::live::{ConnectionInfo, ConnectionView, Live};
+use crate::purses::Purses;
+use crate::refuse::{Notes, Refused, collect};
+use crate::resolve::Resolver;
+use crate::revoke;
+use crate::route::{Draw, SessionKey, route};
+use crate::sessions::Sessions;
+use crate::stats::Stats;
+
+/// How often a control plane that is away is tried at the start.
+const RECOVER_AGAIN: Duration = Duration::from_millis(500);
+/// How long connections that must end may take to do so.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
+
+/// A gateway could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be bound.
+    #[error("the gateway cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data folder could not be used.
+    #[error("the gateway cannot keep its journal in its data folder: {0}")]
+    Journal(#[source] io::Error),
+}
+
+/// How far the gateway's life has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Running,
+    /// Nothing new is taken.
+    Draining,
+    /// What still runs ends now.
+    Stopped,
+}
+
+/// Where a gateway keeps its journal, and what makes its run different from every other.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'p> {
+    /// The gateway's own folder.
+    pub folder: &'p Path,
+    /// Where chance comes from: exits without sessions, the gateway's id on its first start, the
+    /// number of this run.
+    pub seed: [u8; 32],
+}
+
+/// A running gateway.
+pub struct Gateway<C: Control> {
+    shared: Arc<Shared<C>>,
+    addresses: Vec<SocketAddr>,
+    phase: watch::Sender<Phase>,
+    /// What runs beside the connections until the gateway stops.
+    keepers: Vec<JoinHandle<()>>,
+}
+
+/// What every connection needs.
+pub(crate) struct Shared<C: Control> {
+    pub(crate) config: GatewayConfig,
+    directory: watch::Receiver<Arc<Directory>>,
+    purses: Arc<Purses<C>>,
+    live: Arc<Live>,
+    pub(crate) stats: Arc<Stats>,
+    dialer: Dialer,
+    health: Arc<Health>,
+    sessions: Sessions,
+    attempts: Attempts,
+    places: Arc<Places>,
+    /// One permit for each client connection.
+    pub(crate) open: Arc<Semaphore>,
+    notes: Notes,
+    random: Mutex<StdRng>,
+    clock: Arc<dyn Clock>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl<C: Control> Gateway<C> {
+    /// Binds every port, tells the control plane what the run before left in the journal (and waits
+    /// for it as long as it is away), and begins to serve.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(
+        config: GatewayConfig,
+        control: Arc<C>,
+        run: Run<'_>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let (ports, addresses) = bind(&config.listeners)?;
+        let mut random = StdRng::from_seed(run.seed);
+        let fresh_id = GatewayId::new(positive(&mut random));
+        let boot = BootId::new(positive(&mut random));
+        let journal = Journal::open(run.folder, fresh_id).map_err(StartError::Journal)?;
+        let stats = Arc::new(Stats::default());
+        let purses = Purses::new(control.clone(), boot, journal, stats.clone());
+        recover(&purses).await;
+        let (phase, phases) = watch::channel(Phase::Running);
+        let parts = Parts { control, purses, stats, random, clock, phase: phases };
+        let shared = Arc::new(Shared::new(config, &addresses, parts));
+        let keepers = shared.keep();
+        for port in ports {
+            tokio::spawn(port.accept(shared.clone()));
+        }
+        Ok(Self { shared, addresses, phase, keepers })
+    }
+
+    /// Stops accepting, lets running connections go on for the drain timeout, ends what is left,
+    /// hands back every granted byte and settles everything.
+    ///
+    /// # Errors
+    /// The control plane is away: what is not settled stays in the journal for the next start.
+    pub async fn drain(self) -> Result<(), Unavailable> {
+        self.phase.send_replace(Phase::Draining);
+        let everyone = self.shared.all_permits();
+        let done = self.shared.open.acquire_many(everyone);
+        if timeout(self.shared.config.drain_timeout, done).await.is_err() {
+            self.phase.send_replace(Phase::Stopped);
+            // A connection that is dropped gives back what it holds; that takes no time to speak of.
+            let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(everyone)).await;
+        }
+        for keeper in &self.keepers {
+            keeper.abort();
+        }
+        self.shared.purses.drain().await
+    }
+
+    /// Where it listens, in the order of [`GatewayConfig::listeners`].
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The live connections.
+    pub fn connections(&self) -> Vec<ConnectionView> {
+        self.shared.live.list()
+    }
+
+    /// Ends a live connection; false where there is none of that id.
+    pub fn close(&self, id: ConnectionId) -> bool {
+        self.shared.live.close(id)
+    }
+
+    /// How each configured exit is doing, as seen from here.
+    pub fn exit_status(&self) -> Vec<(ExitId, ExitStatus)> {
+        let now = Instant::now();
+        let directory = self.shared.directory();
+        let status = |exit: &Arc<Exit>| (exit.id, self.shared.health.status(exit.id, now));
+        directory.exits.all().map(status).collect()
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.shared.stats
+    }
+}
+
+/// What a gateway is put together from.
+struct Parts<C: Control> {
+    control: Arc<C>,
+    purses: Arc<Purses<C>>,
+    stats: Arc<Stats>,
+    random: StdRng,
+    clock: Arc<dyn Clock>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl<C: Control> Shared<C> {
+    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<C>) -> Self {
+        let health = Arc::new(Health::default());
+        let own = listening.iter().chain(&config.own_addresses).copied().collect();
+        let dialer = Dialer {
+            resolver: Resolver::new(config.hosts.clone(), config.dns_cache_entries, config.dns_timeout),
+            guard: Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own),
+            health: health.clone(),
+            connect_timeout: config.connect_timeout,
+            head_bytes: config.head_bytes,
+        };
+        Self {
+            directory: parts.control.directory(),
+            purses: parts.purses,
+            live: Arc::default(),
+            stats: parts.stats,
+            dialer,
+            health,
+            sessions: Sessions::new(config.max_sessions),
+            attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
+            places: Arc::new(Places::new(config.max_connections_per_caller)),
+            open: Arc::new(Semaphore::new(most_connections(&config))),
+            notes: collect(parts.control),
+            random: Mutex::new(parts.random),
+            clock: parts.clock,
+            phase: parts.phase,
+            config,
+        }
+    }
+
+    /// Starts what runs beside the connections: reporting, and cutting who lost a right.
+    fn keep(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
+        let purses = self.purses.clone();
+        let reporting = tokio::spawn(async move { purses.run().await });
+        let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
+        let tidying = tidy(self.directory.clone(), self.health.clone());
+        vec![reporting, tokio::spawn(revoking), tokio::spawn(tidying)]
+    }
+
+    fn all_permits(&self) -> u32 {
+        u32::try_from(most_connections(&self.config)).unwrap_or(u32::MAX)
+    }
+
+    /// The newest picture. A connection looks at one for each decision.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory.borrow().clone()
+    }
+
+    /// The largest heads that are taken.
+    pub(crate) fn head_limits(&self) -> Limits {
+        Limits { head_bytes: self.config.head_bytes, fields: self.config.head_fields }
+    }
+
+    /// Who is calling.
+    pub(crate) fn identify(
+        &self,
+        proof: &Proof,
+        peer: IpAddr,
+        port_type: Option<ProxyType>,
+    ) -> Result<Caller, TurnedAway> {
+        let now = Instant::now();
+        let is_login = !matches!(proof, Proof::Address);
+        if is_login && !self.attempts.may_try(peer, now) {
+            let detail = "too many failed logins from this address".to_owned();
+            let refusal = Refusal::TooManyAttempts;
+            return Err(TurnedAway { refusal, detail, who: None, failed_login: false });
+        }
+        let identified = identify(&self.directory(), proof, peer, port_type);
+        if identified.as_ref().is_err_and(|no| no.failed_login) {
+            self.attempts.failed(peer, now);
+        }
+        identified
+    }
+
+    /// Rights and caps: a ticket, or a refusal.
+    pub(crate) async fn admit(
+        &self,
+        caller: Caller,
+        peer: SocketAddr,
+        target: &Target,
+        protocol: &'static str,
+    ) -> Result<Ticket, Refused> {
+        if *self.phase.borrow() != Phase::Running {
+            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway is shutting down"));
+        }
+        let place = self
+            .places
+            .take(&caller)
+            .map_err(|refusal| Refused::caller(&caller, refusal, "too many connections at once"))?;
+        let no_funds = |denied: LeaseDenied| Refused::caller(&caller, denied.refusal(), denial(denied));
+        let purse = self.purses.open(caller.payer).await.map_err(no_funds)?;
+        let info = ConnectionInfo {
+            payer: caller.payer,
+            username: caller.username.clone(),
+            client: peer,
+            target: target.to_string(),
+            protocol,
+            since: self.clock.now(),
+        };
+        let live = self.live.enter(info, purse.clone(), caller.admission, self.stats.clone());
+        Ok(Ticket { caller, purse, live, _place: place })
+    }
+
+    /// The exits to try for a caller, best first.
+    pub(crate) fn route(&self, caller: &Caller) -> Result<Vec<Arc<Exit>>, Refused> {
+        let now = Instant::now();
+        let draw = match SessionKey::of(&caller.payer, &caller.route) {
+            Some(key) => self.sessions.used(key, sesstime(caller), now),
+            None => Draw::Any(self.random()),
+        };
+        let healthy = |exit| self.health.is_healthy(exit, now);
+        let exits = route(&self.directory(), &caller.payer, &caller.route, draw, healthy);
+        if exits.is_empty() {
+            return Err(Refused::caller(caller, Refusal::NoExit, "no healthy exit matches what was asked for"));
+        }
+        Ok(exits)
+    }
+
+    /// Connects to the target for an admitted caller.
+    pub(crate) async fn dial(
+        &self,
+        exits: &[Arc<Exit>],
+        target: &Target,
+        ticket: &Ticket,
+    ) -> Result<Upstream, Refused> {
+        let caller = &ticket.caller;
+        let dialled = self.dialer.dial(exits, target, &caller.route).await;
+        let upstream = dialled.map_err(|error| Refused::unreached(caller, error))?;
+        ticket.live.set_exit(upstream.exit.id);
+        if let Some(key) = SessionKey::of(&caller.payer, &caller.route) {
+            self.sessions.served_by(key, upstream.exit.id);
+        }
+        Ok(upstream)
+    }
+
+    /// A request was refused.
+    pub(crate) fn refused(&self, refused: &Refused) {
+        self.stats.refused(refused.refusal);
+        self.notes.note(refused);
+        tracing::debug!(refusal = %refused.refusal, detail = %refused.detail, "refused");
+    }
+
+    /// Resolves when nothing new is to be begun.
+    pub(crate) async fn draining(&self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Resolves when everything must end.
+    pub(crate) async fn stopped(&self) {
+        self.reached(Phase::Stopped).await;
+    }
+
+    async fn reached(&self, phase: Phase) {
+        // An error says that the gateway itself is gone.
+        let _ = self.phase.clone().wait_for(|now| *now >= phase).await;
+    }
+
+    fn random(&self) -> u64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+}
+
+/// Forgets the health of exits that are gone from the directory.
+async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health>) {
+    while directory.changed().await.is_ok() {
+        let configured: HashSet<ExitId> =
+            directory.borrow_and_update().exits.all().map(|exit| exit.id).collect();
+        health.keep(|exit| configured.contains(&exit));
+    }
+}
+
+fn bind(
+    listeners: &[(SocketAddr, Option<ProxyType>)],
+) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
+    let mut ports = Vec::new();
+    let mut addresses = Vec::new();
+    for (address, proxy_type) in listeners.iter().copied() {
+        let failed = |source| StartError::Listen { address, source };
+        let port = Port::bind(address, proxy_type).map_err(failed)?;
+        addresses.push(port.address().map_err(failed)?);
+        ports.push(port);
+    }
+    Ok((ports, addresses))
+}
+
+/// Settles what the run before left, however long that takes: before it is settled the control plane
+/// may still count its leases as held, and no byte may be forwarded.
+async fn recover<C: Control>(purses: &Purses<C>) {
+    while let Err(error) = purses.recover().await {
+        tracing::warn!(%error, "waiting for the control plane");
+        tokio::time::sleep(RECOVER_AGAIN).await;
+    }
+}
+
+fn positive(random: &mut StdRng) -> i64 {
+    i64::try_from(random.next_u64() >> 1).unwrap_or(1).max(1)
+}
+
+fn most_connections(config: &GatewayConfig) -> usize {
+    config.max_connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
+}
+
+fn sesstime(caller: &Caller) -> Duration {
+    Duration::from_secs(60 * u64::from(caller.route.session_minutes))
+}

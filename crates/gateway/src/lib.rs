@@ -1,0 +1,48 @@
+//! The data plane: listen → greet → identify → admit → route → dial → relay.
+//!
+//! Knows no SQL, no money and no JSON. What it needs from the rest of the house is the one trait
+//! [`Control`]. Nothing is forwarded that has not been granted: every payload byte passes a
+//! [`Purse`].
+
+// Metering: what may be forwarded, and saying what was.
+mod book;
+mod control;
+mod journal;
+mod live;
+mod purse;
+mod purses;
+mod revoke;
+mod stats;
+
+// The wire side: from an accepted socket to the relay.
+mod admit;
+mod attempts;
+mod chain;
+mod cidr;
+mod client;
+mod config;
+mod dial;
+mod forward;
+mod gateway;
+mod greet;
+mod guard;
+mod health;
+mod identify;
+mod listen;
+mod meter;
+mod refuse;
+mod resolve;
+mod route;
+mod serve;
+mod sessions;
+mod socket;
+mod tunnel;
+
+pub use cidr::{BadCidr, Cidr};
+pub use config::GatewayConfig;
+pub use control::Control;
+pub use gateway::{Gateway, StartError};
+pub use health::ExitStatus;
+pub use live::{Admission, ConnectionInfo, ConnectionView};
+pub use purse::Purse;
+pub use stats::Stats;

@@ -1,0 +1,202 @@
+//! The live connections: who, from where, to where, through which exit, since when, how much; and
+//! the way to end one.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tollgate_types::{ConnectionId, ExitId, PasswordTag, Payer, SubAccountId, Time, WhitelistId};
+
+use crate::purse::Purse;
+use crate::stats::Stats;
+
+/// On what grounds a connection was admitted: looked at again whenever the directory changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// By a user name and this password.
+    Credentials(SubAccountId, PasswordTag),
+    /// By its address.
+    Whitelist(WhitelistId),
+}
+
+/// What is known of a connection when it is admitted.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Who pays.
+    pub payer: Payer,
+    /// The proxy user name; empty where the address was enough.
+    pub username: String,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// `host:port` asked for.
+    pub target: String,
+    /// `connect`, `socks5` or `http`.
+    pub protocol: &'static str,
+    /// When it was admitted.
+    pub since: Time,
+}
+
+/// A live connection, to be shown.
+#[derive(Clone, Debug)]
+pub struct ConnectionView {
+    /// Its id.
+    pub id: ConnectionId,
+    /// What was known when it was admitted.
+    pub info: ConnectionInfo,
+    /// The exit it leaves through; `None` until one is reached.
+    pub exit: Option<ExitId>,
+    /// Payload bytes from the client so far.
+    pub bytes_up: u64,
+    /// Payload bytes to the client so far.
+    pub bytes_down: u64,
+}
+
+/// All live connections of a gateway.
+#[derive(Debug, Default)]
+pub struct Live {
+    entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
+    last_id: AtomicI64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Entry {
+    id: ConnectionId,
+    info: ConnectionInfo,
+    pub(crate) admission: Admission,
+    pub(crate) purse: Arc<Purse>,
+    exit: AtomicI64,
+    bytes_up: AtomicU64,
+    bytes_down: AtomicU64,
+    is_cut: AtomicBool,
+    cut: Notify,
+    stats: Arc<Stats>,
+}
+
+/// A connection's place among the live ones, until it is dropped.
+#[derive(Debug)]
+pub struct LiveConnection {
+    live: Arc<Live>,
+    entry: Arc<Entry>,
+}
+
+impl Live {
+    /// Enters a connection.
+    pub fn enter(
+        self: &Arc<Self>,
+        info: ConnectionInfo,
+        purse: Arc<Purse>,
+        admission: Admission,
+        stats: Arc<Stats>,
+    ) -> LiveConnection {
+        let id = ConnectionId::new(self.last_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let entry = Arc::new(Entry {
+            id,
+            info,
+            admission,
+            purse,
+            exit: AtomicI64::new(0),
+            bytes_up: AtomicU64::new(0),
+            bytes_down: AtomicU64::new(0),
+            is_cut: AtomicBool::new(false),
+            cut: Notify::new(),
+            stats,
+        });
+        self.entries().insert(id, entry.clone());
+        LiveConnection { live: self.clone(), entry }
+    }
+
+    /// Every live connection, by id.
+    pub fn list(&self) -> Vec<ConnectionView> {
+        let mut views: Vec<_> = self.all().iter().map(|entry| entry.view()).collect();
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Ends one; answers whether there was one.
+    pub fn close(&self, id: ConnectionId) -> bool {
+        let entry = self.entries().get(&id).cloned();
+        entry.map(|entry| entry.cut()).is_some()
+    }
+
+    /// Ends all.
+    pub fn close_all(&self) {
+        self.all().iter().for_each(|entry| entry.cut());
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries().values().cloned().collect()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    pub(crate) fn payer(&self) -> Payer {
+        self.info.payer
+    }
+
+    pub(crate) fn cut(&self) {
+        self.is_cut.store(true, Ordering::Release);
+        self.cut.notify_waiters();
+    }
+
+    fn view(&self) -> ConnectionView {
+        let exit = self.exit.load(Ordering::Relaxed);
+        ConnectionView {
+            id: self.id,
+            info: self.info.clone(),
+            exit: (exit != 0).then(|| ExitId::new(exit)),
+            bytes_up: self.bytes_up.load(Ordering::Relaxed),
+            bytes_down: self.bytes_down.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl LiveConnection {
+    /// Its id.
+    pub fn id(&self) -> ConnectionId {
+        self.entry.id
+    }
+
+    /// It leaves through this exit.
+    pub fn set_exit(&self, exit: ExitId) {
+        self.entry.exit.store(exit.get(), Ordering::Relaxed);
+    }
+
+    /// So many payload bytes went from the client to the target.
+    pub fn moved_up(&self, bytes: usize) {
+        self.entry.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.entry.stats.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// So many payload bytes went from the target to the client.
+    pub fn moved_down(&self, bytes: usize) {
+        self.entry.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.entry.stats.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Resolves when the connection must end: its right is lost, or the operator or the drain ends it.
+    pub async fn cut(&self) {
+        let cut = self.entry.cut.notified();
+        tokio::pin!(cut);
+        cut.as_mut().enable();
+        if !self.entry.is_cut.load(Ordering::Acquire) {
+            cut.await;
+        }
+    }
+}
+
+impl Drop for LiveConnection {
+    fn drop(&mut self) {
+        self.live.entries().remove(&self.entry.id);
+    }
+}

@@ -1,0 +1,184 @@
+//! The meter of one connection: bytes are forwarded only out of what its purse has granted, and
+//! both count what was written, each direction at the far side's socket.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tollgate_types::LeaseDenied;
+
+use crate::live::LiveConnection;
+use crate::purse::Purse;
+
+/// The most that is taken, read and written at once.
+pub(crate) const SLICE: usize = 64 * 1024;
+
+/// A direction, seen from the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From the customer to the target; counted when written upstream.
+    Up,
+    /// From the target to the customer; counted when written to him.
+    Down,
+}
+
+/// Why bytes stopped flowing.
+#[derive(Debug)]
+pub(crate) enum Broke {
+    /// The client's connection failed.
+    Client(io::Error),
+    /// The upstream's connection failed.
+    Upstream(io::Error),
+    /// No more bytes are granted.
+    Denied(LeaseDenied),
+    /// Nothing moved for too long.
+    Idle,
+}
+
+/// Meters one connection.
+pub(crate) struct Meter<'t> {
+    purse: &'t Purse,
+    live: &'t LiveConnection,
+    last_moved: std::sync::Mutex<Instant>,
+    idle_timeout: Duration,
+}
+
+/// Bytes taken from the purse for one slice; what is not spent goes back when this is dropped.
+pub(crate) struct Grant<'t> {
+    meter: &'t Meter<'t>,
+    left: usize,
+}
+
+impl<'t> Meter<'t> {
+    /// A meter that calls the connection idle after so long without a byte in either direction.
+    pub(crate) fn new(purse: &'t Purse, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
+        Self { purse, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
+    }
+
+    /// Takes up to so many bytes; `None` while none are granted.
+    pub(crate) fn take(&'t self, want: usize) -> Option<Grant<'t>> {
+        let left = self.purse.take(want.min(SLICE));
+        (left > 0).then_some(Grant { meter: self, left })
+    }
+
+    /// Waits until [`Meter::take`] may succeed.
+    ///
+    /// # Errors
+    /// No more bytes will be granted: the connection must end.
+    pub(crate) async fn refill(&self) -> Result<(), Broke> {
+        self.purse.refill().await.map_err(Broke::Denied)
+    }
+
+    /// Writes all these bytes, as they are granted.
+    ///
+    /// # Errors
+    /// As [`Broke`]; what was written until then is counted.
+    pub(crate) async fn send(&self, way: Way, to: &TcpStream, bytes: &[u8]) -> Result<(), Broke> {
+        self.send_noting(way, to, bytes, &AtomicBool::new(false)).await
+    }
+
+    /// The same, and notes in `began` that the first byte is out: from then on nothing can be taken
+    /// back.
+    pub(crate) async fn send_noting(
+        &self,
+        way: Way,
+        to: &TcpStream,
+        bytes: &[u8],
+        began: &AtomicBool,
+    ) -> Result<(), Broke> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Some(mut grant) = self.take(rest.len()) else {
+                self.refill().await?;
+                continue;
+            };
+            let granted = rest.get(..grant.left()).unwrap_or(rest);
+            match to.try_write(granted) {
+                Ok(written) => {
+                    began.store(true, Ordering::Relaxed);
+                    grant.spend(way, written);
+                    rest = rest.get(written..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    drop(grant);
+                    to.writable().await.map_err(|error| way.written_to(error))?;
+                }
+                Err(error) => return Err(way.written_to(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Resolves when nothing has moved in either direction for the idle time.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let until = self.last_moved() + self.idle_timeout;
+            tokio::time::sleep_until(until).await;
+            if self.last_moved() + self.idle_timeout <= Instant::now() {
+                return;
+            }
+        }
+    }
+
+    fn last_moved(&self) -> Instant {
+        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn moved(&self, way: Way, bytes: usize) {
+        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        match way {
+            Way::Up => self.live.moved_up(bytes),
+            Way::Down => self.live.moved_down(bytes),
+        }
+    }
+}
+
+impl Grant<'_> {
+    /// How many bytes may still be forwarded under it.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// Hands back all but so many.
+    pub(crate) fn keep(&mut self, bytes: usize) {
+        let surplus = self.left.saturating_sub(bytes);
+        self.left -= surplus;
+        if surplus > 0 {
+            self.meter.purse.give_back(surplus);
+        }
+    }
+
+    /// So many were forwarded.
+    pub(crate) fn spend(&mut self, way: Way, bytes: usize) {
+        let bytes = bytes.min(self.left);
+        self.left -= bytes;
+        self.meter.purse.spent(bytes);
+        self.meter.moved(way, bytes);
+    }
+}
+
+impl Drop for Grant<'_> {
+    fn drop(&mut self) {
+        self.keep(0);
+    }
+}
+
+impl Way {
+    /// The side that reading in this direction failed on.
+    pub(crate) fn read_from(self, error: io::Error) -> Broke {
+        match self {
+            Self::Up => Broke::Client(error),
+            Self::Down => Broke::Upstream(error),
+        }
+    }
+
+    /// The side that writing in this direction failed on.
+    pub(crate) fn written_to(self, error: io::Error) -> Broke {
+        match self {
+            Self::Up => Broke::Upstream(error),
+            Self::Down => Broke::Client(error),
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! One client connection from its first byte to its last. Every step takes the last value and gives
+//! the next; only here is a refusal turned into bytes, and never after the first relayed byte.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::time::{Instant, timeout, timeout_at};
+use tollgate_types::Refusal;
+use tollgate_wire::Parsed;
+use tollgate_wire::http::{self, Framing, HeadError, Limits, ProxyAuthorization, RequestHead, RequestTarget};
+use tollgate_wire::refusal::{http_response, http_response_to_head, socks_rep};
+use tollgate_wire::socks5::{self, Rep};
+use tollgate_wire::target::Target;
+
+use crate::admit::Ticket;
+use crate::chain::UNSPECIFIED;
+use crate::client::{Client, fill, say};
+use crate::control::Control;
+use crate::dial::Upstream;
+use crate::forward::{Exchanged, Link};
+use crate::gateway::Shared;
+use crate::greet::{Greeted, greet};
+use crate::identify::{Caller, Proof};
+use crate::meter::Meter;
+use crate::refuse::Refused;
+use crate::tunnel;
+
+/// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
+const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
+
+/// Serves a client until it or we have had enough.
+pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
+    let deadline = Instant::now() + gw.config.handshake_timeout;
+    let peer = client.peer.ip();
+    let port_type = client.port_type;
+    match greet(&mut client, deadline, |proof| gw.identify(proof, peer, port_type)).await {
+        Greeted::Http => http(client, deadline, &gw).await,
+        Greeted::Socks(Ok(caller), target) => socks(client, caller, target, &gw).await,
+        Greeted::Socks(Err(no), _) => refuse_socks(&client, &gw, &no.into()).await,
+        Greeted::Closed => {}
+    }
+}
+
+/// A SOCKS5 CONNECT, whose caller is known.
+async fn socks<C: Control>(client: Client, caller: Caller, target: Target, gw: &Shared<C>) {
+    match reach(gw, &client, caller, &target, "socks5").await {
+        Ok((ticket, upstream)) => {
+            gw.stats.socks5_tunnels.fetch_add(1, Ordering::Relaxed);
+            let granted = socks5::reply(Rep::Succeeded, upstream.bound);
+            tunnel(client, ticket, upstream, &granted, gw).await;
+        }
+        Err(refused) => refuse_socks(&client, gw, &refused).await,
+    }
+}
+
+async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
+    gw.refused(refused);
+    let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
+    if say(&client.io.stream, &reply).await.is_ok() {
+        tunnel::close_gently(&client.io.stream).await;
+    }
+}
+
+/// Admits the caller, chooses exits, and connects by one of them.
+async fn reach<C: Control>(
+    gw: &Shared<C>,
+    client: &Client,
+    caller: Caller,
+    target: &Target,
+    protocol: &'static str,
+) -> Result<(Ticket, Upstream), Refused> {
+    let ticket = gw.admit(caller, client.peer, target, protocol).await?;
+    let exits = gw.route(&ticket.caller)?;
+    let upstream = gw.dial(&exits, target, &ticket).await?;
+    Ok((ticket, upstream))
+}
+
+/// Tells the client that it is through, and relays.
+async fn tunnel<C: Control>(client: Client, ticket: Ticket, upstream: Upstream, granted: &[u8], gw: &Shared<C>) {
+    if say(&client.io.stream, granted).await.is_err() {
+        return;
+    }
+    let meter = Meter::new(&ticket.purse, &ticket.live, gw.config.idle_timeout);
+    let (early_up, early_down) = (&client.io.buf, &upstream.early);
+    let cut = ticket.live.cut();
+    let ended = tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
+    tracing::trace!(?ended, "a tunnel ended");
+}
+
+/// The requests of an HTTP connection, one after the other.
+async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shared<C>) {
+    let limits = gw.head_limits();
+    let mut deadline = Some(first_deadline);
+    let mut link = None;
+    while let Some(head) = next_request(&mut client, deadline.take(), &limits, &mut link, gw).await {
+        let next = match &head.form {
+            RequestTarget::Authority(target) => {
+                link = None;
+                let target = target.clone();
+                match connect(client, &head, &target, gw).await {
+                    Some(back) => client = back,
+                    None => return,
+                }
+                Next::Request
+            }
+            RequestTarget::Absolute { target, .. } => {
+                let target = target.clone();
+                forward(&mut client, &head, target, &mut link, &limits, gw).await
+            }
+            RequestTarget::Asterisk => answer_here(&client, &head).await,
+            RequestTarget::Origin => {
+                let no = Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
+                refuse_http(&client, Some(&head), gw, &no).await
+            }
+        };
+        match next {
+            Next::Request => {}
+            Next::Close => return tunnel::close_gently(&client.io.stream).await,
+            Next::Upgrade => return upgraded(client, link, gw).await,
+        }
+    }
+}
+
+/// What becomes of a client's connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Request,
+    Close,
+    Upgrade,
+}
+
+/// The next request's head; `None` where there is none, or where it was refused.
+async fn next_request<C: Control>(
+    client: &mut Client,
+    deadline: Option<Instant>,
+    limits: &Limits,
+    link: &mut Option<Link>,
+    gw: &Shared<C>,
+) -> Option<RequestHead> {
+    if client.io.buf.is_empty() && deadline.is_none() {
+        wait_for_more(client, link, gw).await?;
+    }
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.config.handshake_timeout);
+    let refusal = loop {
+        match http::request_head(&client.io.buf, limits) {
+            Ok(Parsed::Done(head, consumed)) => {
+                client.io.buf.drain(..consumed.min(client.io.buf.len()));
+                return Some(head);
+            }
+            Ok(Parsed::Need) => match timeout_at(deadline, fill(&client.io.stream, &mut client.io.buf)).await {
+                Ok(Ok(1..)) => {}
+                // Slow, silent or gone: there is nobody to talk to.
+                Ok(Ok(0) | Err(_)) | Err(_) => return None,
+            },
+            Err(error) => break bad_head(&error),
+        }
+    };
+    if refuse_http(client, None, gw, &refusal).await == Next::Close {
+        tunnel::close_gently(&client.io.stream).await;
+    }
+    None
+}
+
+/// Waits for a further request's first byte. A kept way to an origin is given up when its caller
+/// loses the right to it.
+async fn wait_for_more<C: Control>(client: &mut Client, link: &mut Option<Link>, gw: &Shared<C>) -> Option<()> {
+    let give_up = Instant::now() + gw.config.keep_alive_timeout;
+    loop {
+        let lost = async {
+            match link.as_ref() {
+                Some(link) => link.ticket.live.cut().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            filled = timeout_at(give_up, fill(&client.io.stream, &mut client.io.buf)) => {
+                return matches!(filled, Ok(Ok(1..))).then_some(());
+            }
+            () = gw.draining() => return None,
+            () = lost => *link = None,
+        }
+    }
+}
+
+/// CONNECT. Gives the client back where it may try again.
+async fn connect<C: Control>(
+    client: Client,
+    head: &RequestHead,
+    target: &Target,
+    gw: &Shared<C>,
+) -> Option<Client> {
+    let refused = match gw.identify(&proof(head), client.peer.ip(), client.port_type) {
+        Err(no) => no.into(),
+        Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
+            Ok((ticket, upstream)) => {
+                gw.stats.connect_tunnels.fetch_add(1, Ordering::Relaxed);
+                tunnel(client, ticket, upstream, ESTABLISHED, gw).await;
+                return None;
+            }
+            Err(refused) => refused,
+        },
+    };
+    match refuse_http(&client, Some(head), gw, &refused).await {
+        Next::Request => Some(client),
+        Next::Close | Next::Upgrade => {
+            tunnel::close_gently(&client.io.stream).await;
+            None
+        }
+    }
+}
+
+/// One absolute-form request: identified by its own credentials, over the kept way where that is
+/// this caller's to this target, else over a new one.
+async fn forward<C: Control>(
+    client: &mut Client,
+    head: &RequestHead,
+    target: Target,
+    link: &mut Option<Link>,
+    limits: &Limits,
+    gw: &Shared<C>,
+) -> Next {
+    let caller = match gw.identify(&proof(head), client.peer.ip(), client.port_type) {
+        Ok(caller) => caller,
+        Err(no) => return refuse_http(client, Some(head), gw, &no.into()).await,
+    };
+    if head.max_forwards() == Some(0) {
+        return answer_here(client, head).await;
+    }
+    let kept = link.take().filter(|kept| kept.target == target && kept.ticket.caller == caller && kept.is_fresh());
+    let mut way = match kept {
+        Some(kept) => kept,
+        None => match reach(gw, client, caller.clone(), &target, "http").await {
+            Ok((ticket, upstream)) => Link::new(ticket, target.clone(), upstream),
+            Err(refused) => return refuse_http(client, Some(head), gw, &refused).await,
+        },
+    };
+    gw.stats.forwarded_requests.fetch_add(1, Ordering::Relaxed);
+    let mut exchanged = exchange(&mut way, client, head, limits, gw).await;
+    if matches!(exchanged, Exchanged::Stale) {
+        drop(way);
+        way = match reach(gw, client, caller.clone(), &target, "http").await {
+            Ok((ticket, upstream)) => Link::new(ticket, target, upstream),
+            Err(refused) => return refuse_http(client, Some(head), gw, &refused).await,
+        };
+        exchanged = exchange(&mut way, client, head, limits, gw).await;
+    }
+    match exchanged {
+        Exchanged::Whole { client_stays, upstream_stays } => {
+            *link = upstream_stays.then_some(way);
+            if client_stays { Next::Request } else { Next::Close }
+        }
+        Exchanged::Upgraded => {
+            *link = Some(way);
+            Next::Upgrade
+        }
+        Exchanged::Refuse(refusal, detail) => {
+            let refused = Refused::caller(&caller, refusal, detail);
+            refuse_and_close(client, head, gw, &refused).await
+        }
+        Exchanged::Broken { reset } => {
+            if reset {
+                crate::socket::break_off(&client.io.stream);
+            }
+            Next::Close
+        }
+        Exchanged::Stale => {
+            let refused = Refused::caller(&caller, Refusal::BadGateway, "the target closed the connection");
+            refuse_and_close(client, head, gw, &refused).await
+        }
+    }
+}
+
+/// `OPTIONS *`, and requests that were to come no further than here.
+async fn answer_here(client: &Client, head: &RequestHead) -> Next {
+    let stays = head.keep_alive() && head.framing() == Framing::None;
+    match head.answer_here(stays) {
+        Some(answer) if say(&client.io.stream, &answer).await.is_ok() && stays => Next::Request,
+        _ => Next::Close,
+    }
+}
+
+async fn exchange<C: Control>(
+    way: &mut Link,
+    client: &mut Client,
+    head: &RequestHead,
+    limits: &Limits,
+    gw: &Shared<C>,
+) -> Exchanged {
+    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout).await
+}
+
+/// After 101: the connection is a tunnel from here on.
+async fn upgraded<C: Control>(client: Client, link: Option<Link>, gw: &Shared<C>) {
+    let Some(link) = link else { return };
+    let meter = Meter::new(&link.ticket.purse, &link.ticket.live, gw.config.idle_timeout);
+    let cut = link.ticket.live.cut();
+    let upstream = &link.upstream.stream;
+    tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;
+}
+
+fn proof(head: &RequestHead) -> Proof {
+    match head.proxy_credentials() {
+        ProxyAuthorization::Absent => Proof::Address,
+        ProxyAuthorization::Malformed => Proof::Malformed,
+        ProxyAuthorization::Given(login) => Proof::Credentials { user: login.user, password: login.password },
+    }
+}
+
+fn bad_head(error: &HeadError) -> Refused {
+    Refused::anybody(error.refusal(), error.to_string())
+}
+
+/// Refuses a request whose body, if any, has been begun.
+async fn refuse_and_close<C: Control>(
+    client: &Client,
+    head: &RequestHead,
+    gw: &Shared<C>,
+    refused: &Refused,
+) -> Next {
+    write_refusal(client, Some(head), false, gw, refused).await;
+    Next::Close
+}
+
+/// Refuses a request of which only the head has been read. The connection stays usable where it is
+/// certain what the next byte on it means.
+async fn refuse_http<C: Control>(
+    client: &Client,
+    head: Option<&RequestHead>,
+    gw: &Shared<C>,
+    refused: &Refused,
+) -> Next {
+    let stays = head.is_some_and(|head| match head.form {
+        // What a client sent ahead into a tunnel that it did not get is no request.
+        RequestTarget::Authority(_) => head.keep_alive() && client.io.buf.is_empty(),
+        _ => head.keep_alive() && head.framing() == Framing::None,
+    });
+    let stays = stays && refused.refusal != Refusal::TooManyAttempts;
+    if write_refusal(client, head, stays, gw, refused).await && stays { Next::Request } else { Next::Close }
+}
+
+async fn write_refusal<C: Control>(
+    client: &Client,
+    head: Option<&RequestHead>,
+    stays: bool,
+    gw: &Shared<C>,
+    refused: &Refused,
+) -> bool {
+    gw.refused(refused);
+    let retry_after = retry_after(refused.refusal);
+    let to_head = head.is_some_and(|head| head.method == "HEAD");
+    let write = if to_head { http_response_to_head } else { http_response };
+    let response = write(refused.refusal, &refused.detail, stays, retry_after);
+    matches!(timeout(gw.config.handshake_timeout, say(&client.io.stream, &response)).await, Ok(Ok(())))
+}
+
+/// Seconds after which trying again makes sense.
+const fn retry_after(refusal: Refusal) -> Option<u32> {
+    match refusal {
+        Refusal::TooManyConnections | Refusal::TooManyAttempts => Some(1),
+        Refusal::Unavailable | Refusal::NoExit => Some(5),
+        _ => None,
+    }
+}

@@ -1,0 +1,82 @@
+//! Counters of the gateway, read when metrics are asked for. Plain atomics: nothing waits for them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tollgate_types::Refusal;
+
+/// How many kinds of refusal there are.
+const KINDS: usize = Refusal::ALL.len();
+
+/// What the gateway has been doing since it was started.
+#[derive(Debug)]
+pub struct Stats {
+    /// Client connections accepted.
+    pub accepted: AtomicU64,
+    /// Client connections turned away before a byte was read, for want of room.
+    pub turned_away: AtomicU64,
+    /// Tunnels opened by CONNECT.
+    pub connect_tunnels: AtomicU64,
+    /// Tunnels opened by SOCKS5.
+    pub socks5_tunnels: AtomicU64,
+    /// Absolute-form requests forwarded.
+    pub forwarded_requests: AtomicU64,
+    /// Payload bytes from clients to targets.
+    pub bytes_up: AtomicU64,
+    /// Payload bytes from targets to clients.
+    pub bytes_down: AtomicU64,
+    /// Leases asked for.
+    pub leases: AtomicU64,
+    /// Leases asked for in vain.
+    pub leases_denied: AtomicU64,
+    /// Reports settled.
+    pub settles: AtomicU64,
+    /// Reports that could not be settled then.
+    pub settle_failures: AtomicU64,
+    /// Times the journal could not be written.
+    pub journal_failures: AtomicU64,
+    refusals: [AtomicU64; KINDS],
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            accepted: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+            connect_tunnels: AtomicU64::new(0),
+            socks5_tunnels: AtomicU64::new(0),
+            forwarded_requests: AtomicU64::new(0),
+            bytes_up: AtomicU64::new(0),
+            bytes_down: AtomicU64::new(0),
+            leases: AtomicU64::new(0),
+            leases_denied: AtomicU64::new(0),
+            settles: AtomicU64::new(0),
+            settle_failures: AtomicU64::new(0),
+            journal_failures: AtomicU64::new(0),
+            refusals: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Stats {
+    /// Counts an admitted tunnel or request.
+    pub(crate) fn admitted(&self, protocol: &str) {
+        let counter = match protocol {
+            "connect" => &self.connect_tunnels,
+            "socks5" => &self.socks5_tunnels,
+            _ => &self.forwarded_requests,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal.
+    pub fn refused(&self, refusal: Refusal) {
+        if let Some(counter) = self.refusals.get(refusal as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many refusals of each kind there were.
+    pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
+        Refusal::ALL.iter().zip(&self.refusals).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
+    }
+}
