@@ -1,14 +1,91 @@
 //! The binary: command line, settings, wiring of roles, lifecycle, telemetry, demo.
+//!
+//! `main` reads the command line and the settings; [`platform`] wires the roles that a process
+//! plays; everything else is one command each.
 
 pub mod admin;
-#[path = "../../gateway/src/cidr.rs"]
-pub mod cidr;
 pub mod cli;
+pub mod commands;
+pub mod control;
 pub mod data_dir;
 pub mod demo;
+pub mod gateway_role;
+pub mod lifecycle;
 pub mod metrics;
+pub mod open;
+pub mod platform;
+pub mod serve;
 pub mod settings;
 pub mod telemetry;
+pub mod worker;
 
-/// x
-pub fn main() -> std::process::ExitCode { std::process::ExitCode::SUCCESS }
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use rustix::process::{Resource, Rlimit};
+
+use crate::cli::{Cli, Command};
+use crate::settings::{Flags, Layers, Settings, SettingsError};
+
+/// Something kept the program from doing what it was asked.
+const FAILED: u8 = 2;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // What the program writes is for its owner only, the database's files included.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to be told that this could not be said.
+            let _ = writeln!(std::io::stderr(), "tollgate: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let flags = cli.flags();
+    match &cli.command {
+        Command::Openapi => commands::openapi(),
+        Command::Config => commands::config(&layers(&flags, &environment)?),
+        Command::Demo => on_runtime(demo::run(&flags, &environment)),
+        Command::Serve { .. } => {
+            let settings = read(&flags, &environment)?;
+            let log = telemetry::start(&settings.log)?;
+            on_runtime(serve::serve(&settings, &log, || read(&flags, &environment)))
+        }
+        Command::Audit => {
+            let settings = read(&flags, &environment)?;
+            telemetry::start(&settings.log)?;
+            on_runtime(commands::audit(&settings))
+        }
+        Command::Admin(admin) => on_runtime(commands::admin(admin, &read(&flags, &environment)?)),
+    }
+}
+
+fn layers(flags: &Flags, environment: &[(OsString, OsString)]) -> Result<Layers, SettingsError> {
+    settings::gather(&[], flags, environment.iter().cloned())
+}
+
+fn read(flags: &Flags, environment: &[(OsString, OsString)]) -> Result<Settings, SettingsError> {
+    Settings::read(&layers(flags, environment)?)
+}
+
+fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("the async runtime cannot be started")?.block_on(work)
+}
+
+/// Each connection takes two descriptors, and the usual limit is 1024: takes what the system allows.
+fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    // Where it is refused, the gateway does with fewer connections.
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::Value;
 
-pub use client::{Answer, Client};
+pub use client::Client;
 pub use print::print;
 
 /// What the operator wants.

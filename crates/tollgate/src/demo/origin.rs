@@ -57,7 +57,7 @@ struct Connection {
 type Shared = Arc<Mutex<Counts>>;
 
 /// Serves until the task is dropped.
-pub async fn serve(listener: TcpListener) {
+pub(super) async fn serve(listener: TcpListener) {
     let counts = Shared::default();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {

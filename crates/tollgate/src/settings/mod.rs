@@ -15,7 +15,7 @@ use tollgate_store::DbUrl;
 
 pub use layers::{CONFIG_VARIABLE, Layers, Origin, SettingsError, environment_name};
 pub use value::{
-    AdminToken, Destinations, Listen, LogFormat, LogLevel, MasterKey, Ports, Roles, Value, ZoneName,
+    AdminToken, Destinations, Hosts, Listen, LogFormat, LogLevel, MasterKey, Ports, Roles, Value, ZoneName,
 };
 
 /// A setting, as lists and pages show it.
@@ -120,6 +120,34 @@ section! {
         allow_destinations: Destinations = "",
         /// Ports that may not be reached.
         blocked_ports: Ports = "25",
+        /// Names that resolve to fixed addresses, as in a hosts file: `name=address`, several
+        /// separated by commas.
+        hosts: Hosts = "",
+        /// The host that customers are told to connect to; the first listener's address where it
+        /// is not given.
+        public_host: Option<String> = "",
+        /// From the first moment of a connection to the end of its request.
+        handshake_timeout: Duration = "10s",
+        /// From an accepted request to an established connection, retries on other exits included.
+        connect_timeout: Duration = "10s",
+        /// For one name to resolve.
+        dns_timeout: Duration = "5s",
+        /// How long a connection may carry nothing in either direction.
+        idle_timeout: Duration = "5m",
+        /// How long a client's HTTP connection may wait for its next request.
+        keep_alive_timeout: Duration = "60s",
+        /// The largest request head, and the largest response head, in bytes.
+        head_bytes: usize = "65536",
+        /// The most header fields of a head.
+        head_fields: usize = "100",
+        /// Client connections at once.
+        max_connections: usize = "20000",
+        /// Connections at once of one sub-account, or of one whitelisted address; 0 = no limit.
+        max_connections_per_caller: u32 = "5000",
+        /// Failed logins a minute from one address; 0 = no limit.
+        failed_logins: u32 = "100",
+        /// Sticky sessions that are remembered.
+        max_sessions: usize = "1000000",
     }
 }
 

@@ -2,22 +2,19 @@
 //! what is said of one that cannot be understood.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
-use crate::cidr::Cidr;
+use tollgate_gateway::Cidr;
 use tollgate_store::DbUrl;
 use tollgate_types::Zone;
 
 /// A value of a setting.
 pub trait Value: Sized {
-    /// Whether it is left out wherever settings are shown.
-    const SECRET: bool = false;
-
     /// Understands what was written.
     ///
     /// # Errors
@@ -139,6 +136,37 @@ impl Value for Destinations {
     }
 }
 
+/// Names with fixed addresses: `name=address`, separated by commas. A name may come several times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(pub Vec<(String, IpAddr)>);
+
+impl Value for Hosts {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "must be name=address, several separated by commas (for example db.internal=10.0.0.5)".to_owned();
+        let host = |part: String| {
+            let (name, address) = part.split_once('=')?;
+            let fine = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            Some((name.to_ascii_lowercase(), address.parse().ok()?)).filter(|_| fine)
+        };
+        let parts: Vec<String> = list(text, "")?;
+        parts.into_iter().map(|part| host(part).ok_or_else(wrong)).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        join(self.0.iter().map(|(name, address)| format!("{name}={address}")))
+    }
+}
+
+impl Value for String {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
 /// Which of the program's roles a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -243,8 +271,6 @@ impl Value for ZoneName {
 
 /// A value that may be left out: written as nothing.
 impl<T: Value> Value for Option<T> {
-    const SECRET: bool = T::SECRET;
-
     fn parse(text: &str) -> Result<Self, String> {
         if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
     }
@@ -293,8 +319,6 @@ impl Clone for MasterKey {
 }
 
 impl Value for MasterKey {
-    const SECRET: bool = true;
-
     fn parse(text: &str) -> Result<Self, String> {
         let bytes = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         bytes.map(Self::new).ok_or_else(|| "must be 32 bytes in base64 (openssl rand -base64 32)".to_owned())
@@ -310,8 +334,6 @@ impl Value for MasterKey {
 pub struct AdminToken(pub SecretString);
 
 impl Value for AdminToken {
-    const SECRET: bool = true;
-
     fn parse(text: &str) -> Result<Self, String> {
         let fine = (24..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fine.then(|| Self(text.into())).ok_or_else(|| "must be 24 to 256 printable characters without blanks".to_owned())
@@ -357,6 +379,7 @@ mod tests {
         assert_eq!(round_trip::<Duration>("1500ms").as_deref(), Some("1500ms"));
         assert_eq!(round_trip::<Listen>("0.0.0.0:1, [::]:2").as_deref(), Some("0.0.0.0:1,[::]:2"));
         assert_eq!(round_trip::<Listen>("").as_deref(), Some(""));
+        assert_eq!(round_trip::<Hosts>("A.b=::1,c=1.2.3.4").as_deref(), Some("a.b=::1,c=1.2.3.4"));
         assert_eq!(round_trip::<Ports>("25,465").as_deref(), Some("25,465"));
         assert_eq!(round_trip::<Roles>("gateway, api").as_deref(), Some("api,gateway"));
         assert_eq!(round_trip::<LogLevel>("info,tollgate_gateway=debug").as_deref(), Some("info,tollgate_gateway=debug"));
@@ -379,6 +402,9 @@ mod tests {
         }
         for wrong in ["", "loud", "info,=,"] {
             assert!(LogLevel::parse(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["a", "a=", "=1.2.3.4", "a=b", "a b=1.2.3.4"] {
+            assert!(Hosts::parse(wrong).is_err(), "{wrong}");
         }
         assert!(Ports::parse("25;26").is_err());
         assert!(ZoneName::parse("Mars/Olympus").is_err());

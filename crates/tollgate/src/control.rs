@@ -1,0 +1,32 @@
+//! The gateway's door to the control plane, in one process: straight into the core.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tollgate_core::{Core, leases, refusals};
+use tollgate_gateway::Control;
+use tollgate_types::{
+    ByteLease, Directory, LeaseDenied, LeaseRequest, RefusalNote, Settled, Unavailable, UsageReport,
+};
+
+/// The core, as the gateway sees it.
+#[derive(Clone, Debug)]
+pub struct InProcess(pub Core);
+
+impl Control for InProcess {
+    fn directory(&self) -> watch::Receiver<Arc<Directory>> {
+        self.0.directory()
+    }
+
+    async fn lease(&self, ask: LeaseRequest) -> Result<ByteLease, LeaseDenied> {
+        leases::lease(&self.0, ask).await
+    }
+
+    async fn settle(&self, report: UsageReport) -> Result<Settled, Unavailable> {
+        leases::settle(&self.0, report).await
+    }
+
+    async fn refused(&self, notes: Vec<RefusalNote>) {
+        refusals::note(&self.0, notes).await;
+    }
+}

@@ -1,0 +1,180 @@
+//! What a demo has to begin with, made through the API as an operator and a customer would. Made
+//! again, it changes nothing.
+
+use anyhow::{Context as _, bail};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use crate::admin::{Call, Client};
+use crate::platform::Platform;
+
+/// The conflict that means: it is there already.
+const EXISTS: i64 = 40900;
+
+/// The file in the data directory with the customer's API key.
+const KEY_FILE: &str = "demo-api-key";
+
+/// The customer's user name.
+const NAME: &str = "demo";
+
+/// The customer's money to begin with, in cents.
+const MONEY: i64 = 10_000;
+
+/// The sub-accounts: user name and password.
+const LOGINS: [(&str, &str); 2] = [("alice", "alice-secret"), ("bob", "bob-secret")];
+
+/// Packages on sale: type, GB, cents per GB, days, GB on top, whether it is hot.
+const OFFERS: [(&str, i64, i64, i64, i64, bool); 6] = [
+    ("residential", 1, 250, 30, 0, false),
+    ("residential", 10, 200, 30, 1, true),
+    ("residential", 100, 150, 90, 10, false),
+    ("datacenter", 10, 60, 30, 0, true),
+    ("datacenter", 100, 40, 90, 5, false),
+    ("mobile", 5, 350, 30, 0, true),
+];
+
+/// Ways out: type, country, state, city, how many. Each leaves from a loopback address of its own.
+const PLACES: [(&str, &str, &str, &str, u8); 11] = [
+    ("residential", "us", "newyork", "newyork", 3),
+    ("residential", "us", "california", "losangeles", 2),
+    ("residential", "gb", "england", "london", 3),
+    ("residential", "de", "berlin", "berlin", 3),
+    ("residential", "jp", "tokyo", "tokyo", 3),
+    ("datacenter", "us", "virginia", "ashburn", 2),
+    ("datacenter", "de", "hessen", "frankfurt", 2),
+    ("datacenter", "sg", "", "singapore", 2),
+    ("mobile", "us", "texas", "dallas", 2),
+    ("mobile", "gb", "england", "manchester", 2),
+    ("mobile", "jp", "osaka", "osaka", 2),
+];
+
+/// The customer of a demo.
+#[derive(Debug)]
+pub(super) struct Customer {
+    /// Its API key.
+    pub(super) key: SecretString,
+    /// The first sub-account's id.
+    pub(super) sub_account: i64,
+    /// The first sub-account's user name and password.
+    pub(super) login: (&'static str, &'static str),
+    /// The package that the tour buys.
+    pub(super) offer: i64,
+}
+
+/// Makes what is not there yet.
+pub(super) async fn seed(platform: &Platform) -> anyhow::Result<Customer> {
+    let api = platform.addresses().api.first().context("the demo needs the role api")?.to_string();
+    let operator = Client::new(&api, platform.admin_token().token.clone())?;
+    let key = customer(platform, &operator, &api).await?;
+    offers(&operator).await?;
+    exits(&operator).await?;
+    let client = Client::new(&api, key.clone())?;
+    let sub_account = logins(&client).await?;
+    let offer = offer_to_buy(&client).await?;
+    let [login, _] = LOGINS;
+    Ok(Customer { key, sub_account, login, offer })
+}
+
+async fn customer(platform: &Platform, operator: &Client, api: &str) -> anyhow::Result<SecretString> {
+    let new = json!({ "username": NAME, "email": "demo@example.com", "res_price": 300, "dc_price": 80, "mobile_price": 400 });
+    let made = operator.call(&Call::post("/api/admin/accounts", new)).await?;
+    let id = if made.code() == EXISTS { find_account(operator).await? } else { int(made.data()?, "id")? };
+    let recharge = json!({ "amount": MONEY, "reference": "demo-first-money" });
+    operator.call(&Call::post(format!("/api/admin/accounts/{id}/recharge"), recharge)).await?.data()?;
+    if let (true, Ok(data)) = (made.code() != EXISTS, made.data()) {
+        return keep_key(platform, data);
+    }
+    if let Some(key) = platform.data().secret(KEY_FILE)? {
+        let known = Client::new(api, key.clone())?.call(&Call::get("/api/users/me/info")).await?;
+        if known.is_success() {
+            return Ok(key);
+        }
+    }
+    let rotated = operator.call(&Call::post(format!("/api/admin/accounts/{id}/rotate-key"), json!({}))).await?;
+    keep_key(platform, rotated.data()?)
+}
+
+fn keep_key(platform: &Platform, data: &Value) -> anyhow::Result<SecretString> {
+    let key: SecretString = data.get("api_key").and_then(Value::as_str).context("no api_key was given")?.into();
+    platform.data().keep_secret(KEY_FILE, &key)?;
+    Ok(key)
+}
+
+async fn find_account(operator: &Client) -> anyhow::Result<i64> {
+    let found = operator.call(&Call::get(format!("/api/admin/accounts?username={NAME}&page_size=1000"))).await?;
+    find(found.data()?, "username", NAME)
+}
+
+async fn offers(operator: &Client) -> anyhow::Result<()> {
+    let there = operator.call(&Call::get("/api/admin/traffic-packages?page_size=1")).await?;
+    if int(there.data()?, "total")? > 0 {
+        return Ok(());
+    }
+    for (proxy_type, gb, price, days, extra, hot) in OFFERS {
+        let new = json!({ "proxy_type": proxy_type, "traffic_gb": gb, "price": price, "duration": days,
+                          "plan_type": "personal", "is_hot": hot, "extra_add_traffic": extra,
+                          "plan_desc": format!("{gb} GB of {proxy_type} traffic for {days} days") });
+        operator.call(&Call::post("/api/admin/traffic-packages", new)).await?.data()?;
+    }
+    Ok(())
+}
+
+async fn exits(operator: &Client) -> anyhow::Result<()> {
+    for (place, (proxy_type, country, state, city, count)) in (10_u8..).zip(PLACES) {
+        for number in 1..=count {
+            let new = json!({ "name": format!("{proxy_type}-{city}-{number}"), "proxy_type": proxy_type,
+                              "kind": "direct", "bind_ip": format!("127.0.{place}.{number}"), "country": country,
+                              "state": state, "city": city, "asn": 64_500 + i64::from(place) });
+            allowing_what_exists(operator, &Call::post("/api/admin/exits", new)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the sub-accounts; gives the id of the first.
+async fn logins(client: &Client) -> anyhow::Result<i64> {
+    for (username, password) in LOGINS {
+        let new = json!({ "username": username, "password": password, "remark": "made by tollgate demo" });
+        allowing_what_exists(client, &Call::post("/api/users/subuser/create", new)).await?;
+    }
+    let [(first, _), _] = LOGINS;
+    let found = client.call(&Call::get(format!("/api/users/subuser/list?user_name={first}&page_size=1000"))).await?;
+    find(found.data()?, "username", first)
+}
+
+/// The first residential package that is for everybody.
+async fn offer_to_buy(client: &Client) -> anyhow::Result<i64> {
+    let found = client.call(&Call::get("/api/users/traffic/packages?proxy_type=residential")).await?;
+    let offers = found.data()?.get("residential").and_then(Value::as_array).context("no residential packages")?;
+    let cheapest = offers.iter().min_by_key(|offer| offer.get("amount").and_then(Value::as_i64).unwrap_or(i64::MAX));
+    int(cheapest.context("no residential package is on sale")?, "id")
+}
+
+async fn allowing_what_exists(client: &Client, call: &Call) -> anyhow::Result<()> {
+    let answer = client.call(call).await?;
+    if answer.code() != EXISTS {
+        answer.data()?;
+    }
+    Ok(())
+}
+
+/// The id of the record, in the list that an answer holds, with a field of that text.
+fn find(data: &Value, field: &str, text: &str) -> anyhow::Result<i64> {
+    let lists = data.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(Value::as_array);
+    let found = lists.flatten().find(|record| record.get(field).and_then(Value::as_str) == Some(text));
+    match found {
+        Some(record) => int(record, "id"),
+        None => bail!("nothing has the {field} {text}"),
+    }
+}
+
+fn int(record: &Value, field: &str) -> anyhow::Result<i64> {
+    record.get(field).and_then(Value::as_i64).with_context(|| format!("the answer holds no {field}"))
+}
+
+impl Customer {
+    /// The key, to be printed.
+    pub(super) fn exposed_key(&self) -> &str {
+        self.key.expose_secret()
+    }
+}

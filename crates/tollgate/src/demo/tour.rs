@@ -1,0 +1,202 @@
+//! The lines to paste, each of which works as it is.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::seed::Customer;
+use crate::platform::Addresses;
+
+/// Variables that send curl another way than the lines mean.
+const MISLEADING: [&str; 7] =
+    ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+
+/// What the lines speak of.
+pub(super) struct Tour<'a> {
+    pub(super) addresses: &'a Addresses,
+    pub(super) customer: &'a Customer,
+    pub(super) origin: SocketAddr,
+    pub(super) origin_name: &'a str,
+}
+
+/// Variables in this environment that would make curl pass the proxy by, or use another.
+pub(super) fn cautions(environment: &[(OsString, OsString)]) -> Vec<&'static str> {
+    let is_set = |name: &&str| environment.iter().any(|(set, value)| set == *name && !value.is_empty());
+    MISLEADING.into_iter().filter(is_set).collect()
+}
+
+impl Tour<'_> {
+    /// Everything that a demo prints. `kept` is the data directory where it outlives the demo.
+    pub(super) fn text(&self, cautions: &[&str], zone: &str, kept: Option<&Path>) -> String {
+        let mut text = self.welcome(kept);
+        if !cautions.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\n# First: your shell sends curl elsewhere.\nunset {}\n", cautions.join(" "));
+        }
+        text + &self.money() + &self.proxy() + &self.routes() + &self.usage(zone)
+    }
+
+    fn welcome(&self, kept: Option<&Path>) -> String {
+        let (api, origin, key) = (self.api(), self.origin, self.customer.exposed_key());
+        let metrics = first(self.addresses.metrics.iter());
+        let gateways = self.addresses.gateway.iter().map(|(address, proxy_type)| match proxy_type {
+            Some(proxy_type) => format!("{address} ({proxy_type})"),
+            None => format!("{address} (type by user name)"),
+        });
+        let gateways = gateways.collect::<Vec<_>>().join(", ");
+        let kept = kept.map_or("a temporary folder, deleted at the end".to_owned(), |path| path.display().to_string());
+        let (login, password) = self.customer.login;
+        format!(
+            "\
+Tollgate is running. Ctrl-C ends it.
+
+  API       http://{api}  (documentation: http://{api}/docs)
+  gateway   {gateways}
+  metrics   http://{metrics}/metrics
+  origin    http://{origin}  (a web server to reach through the gateway; http://{origin}/stats tells what it counted)
+  data      {kept}
+  customer  demo, API key {key}
+  logins    {login} / {password}, bob / bob-secret
+
+Paste any of these into another shell.
+"
+        )
+    }
+
+    fn money(&self) -> String {
+        let (me, wallet) = (self.get("me/info"), self.get("wallet/info"));
+        let (packages, offer) = (self.get("traffic/packages?proxy_type=residential"), self.customer.offer);
+        let buy = self.get(&format!("traffic/packages/purchase?traffic_package_id={offer}&payment_type=wallet_only"));
+        let create = format!(
+            "curl -sS -H 'X-API-Key: {}' -H 'Content-Type: application/json' \\\n  \
+             -d '{{\"username\":\"carol\",\"password\":\"carol-secret\",\"res_traffic_limit\":1}}' \\\n  \
+             http://{}/api/users/subuser/create; echo",
+            self.customer.exposed_key(),
+            self.api()
+        );
+        format!(
+            "
+# The account and its wallet
+{me}
+{wallet}
+
+# A sub-account of its own, limited to 1 GB of residential traffic
+{create}
+
+# What is on sale, and buying one
+{packages}
+{buy}
+"
+        )
+    }
+
+    fn proxy(&self) -> String {
+        let (origin, name, port) = (self.origin, self.origin_name, self.origin.port());
+        let what = "-o /dev/null -w '%{http_code}, %{size_download} bytes\\n'";
+        let tunnel = self.through("http", "-p ", "", &format!("{what} http://{origin}/bytes/1000000"));
+        let plain = self.through("http", "", "", &format!("{what} http://{origin}/bytes/1000000"));
+        let local = self.through("socks5", "-4 ", "", &format!("{what} http://localhost:{port}/bytes/1000000"));
+        let remote = self.through("socks5h", "", "", &format!("{what} http://{name}:{port}/bytes/1000000"));
+        format!(
+            "
+# A megabyte through the gateway: HTTP CONNECT, plain HTTP, SOCKS5 with names resolved here and there
+{tunnel}
+{plain}
+{local}
+{remote}
+"
+        )
+    }
+
+    fn routes(&self) -> String {
+        let origin = self.origin;
+        let ip = format!("http://{origin}/ip");
+        let any = self.through("http", "", "", &ip);
+        let japan = self.through("http", "", "-country-jp", &ip);
+        let city = self.through("http", "", "-type-mobile-country-gb-city-manchester", &ip);
+        let sticky = self.through("http", "", "-session-shop1-sesstime-10", &ip);
+        format!(
+            "
+# Where it leaves: a fresh exit each time; one in Japan; a mobile one in Manchester
+for i in 1 2 3 4; do {any}; done
+{japan}
+{city}
+
+# A sticky session: the same exit each time
+for i in 1 2 3 4; do {sticky}; done
+"
+        )
+    }
+
+    fn usage(&self, zone: &str) -> String {
+        let id = self.customer.sub_account;
+        let current = self.get("traffic/packages/current");
+        let sub_account = self.get(&format!("subuser/{id}"));
+        let days = format!("start_date=$(TZ={zone} date +%F)&end_date=$(TZ={zone} date +%F)");
+        let (trend, sub_trend) = (self.get(&format!("traffic/trend?{days}")), self.get(&format!("traffic/{id}/trend?{days}")));
+        let origin = self.origin;
+        let (login, _) = self.customer.login;
+        format!(
+            "
+# What that has used: packages, {login}, the account's day and {login}'s; and what the origin counted
+{current}
+{sub_account}
+{trend}
+{sub_trend}
+curl -sS http://{origin}/stats
+"
+        )
+    }
+
+    /// A call of the customer's.
+    fn get(&self, call: &str) -> String {
+        format!("curl -sS -H 'X-API-Key: {}' \"http://{}/api/users/{call}\"; echo", self.customer.exposed_key(), self.api())
+    }
+
+    /// A request through the gateway.
+    fn through(&self, scheme: &str, flags: &str, routing: &str, rest: &str) -> String {
+        let (login, password) = self.customer.login;
+        let gateway = first(self.addresses.gateway.iter().map(|(address, _)| address));
+        format!("curl -sS {flags}-x {scheme}://{login}{routing}:{password}@{gateway} {rest}")
+    }
+
+    fn api(&self) -> String {
+        first(self.addresses.api.iter())
+    }
+}
+
+fn first<'a>(mut addresses: impl Iterator<Item = &'a SocketAddr>) -> String {
+    addresses.next().map(SocketAddr::to_string).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_mislead_curl_are_named() {
+        let set = |name: &str, value: &str| (OsString::from(name), OsString::from(value));
+        let environment = [set("http_proxy", "http://x"), set("no_proxy", ""), set("PATH", "/bin")];
+        assert_eq!(cautions(&environment), ["http_proxy"]);
+    }
+
+    #[test]
+    fn lines_are_whole() {
+        let customer =
+            Customer { key: "tg_key".to_owned().into(), sub_account: 3, login: ("alice", "alice-secret"), offer: 7 };
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let addresses =
+            Addresses { api: vec![local(8080)], gateway: vec![(local(7000), None)], metrics: vec![local(9090)] };
+        let tour = Tour { addresses: &addresses, customer: &customer, origin: local(8090), origin_name: "origin.test" };
+        let text = tour.text(&["no_proxy"], "UTC", None);
+        for line in [
+            "unset no_proxy",
+            "curl -sS -H 'X-API-Key: tg_key' \"http://127.0.0.1:8080/api/users/wallet/info\"; echo",
+            "curl -sS -x http://alice-country-jp:alice-secret@127.0.0.1:7000 http://127.0.0.1:8090/ip",
+            "curl -sS -x socks5h://alice:alice-secret@127.0.0.1:7000 -o /dev/null -w '%{http_code}, %{size_download} bytes\\n' http://origin.test:8090/bytes/1000000",
+        ] {
+            assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
+        }
+    }
+}

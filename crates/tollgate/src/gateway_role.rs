@@ -1,0 +1,200 @@
+//! The role gateway: its settings, its door to the core, and what operators see of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tollgate_api::{ExitStatus, Live, LiveConnection};
+use tollgate_core::Core;
+use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Run, Stats};
+use tollgate_types::{Bytes, ConnectionId, ExitId, ProxyType, SystemClock};
+
+use crate::control::InProcess;
+use crate::data_dir::{DataDir, random_bytes};
+use crate::metrics::{Kind, Reading, Source};
+use crate::settings::Settings;
+
+/// The folder of the data directory that holds the gateway's id and journal.
+const FOLDER: &str = "gateway";
+
+/// How long failed logins are counted together.
+const FAILED_LOGINS_WINDOW: Duration = Duration::from_secs(60);
+
+/// A running gateway.
+pub struct GatewayRole {
+    gateway: Arc<Gateway<InProcess>>,
+    core: Core,
+    types: Vec<Option<ProxyType>>,
+}
+
+impl GatewayRole {
+    /// Starts the gateway. `own` are the platform's other listeners, which no customer may reach.
+    ///
+    /// # Errors
+    /// A port that cannot be listened on, or a journal that cannot be kept.
+    pub async fn start(
+        core: &Core,
+        settings: &Settings,
+        data: &DataDir,
+        own: Vec<SocketAddr>,
+    ) -> anyhow::Result<Self> {
+        let config = config(settings, own);
+        let types = config.listeners.iter().map(|(_, proxy_type)| *proxy_type).collect();
+        let folder = data.folder(FOLDER)?;
+        let run = Run { folder: &folder, seed: random_bytes()? };
+        let control = Arc::new(InProcess(core.clone()));
+        let gateway = Gateway::start(config, control, run, Arc::new(SystemClock)).await;
+        let gateway = Arc::new(gateway.context("the gateway cannot be started")?);
+        Ok(Self { gateway, core: core.clone(), types })
+    }
+
+    /// Where it listens, and the type of each port.
+    pub fn addresses(&self) -> Vec<(SocketAddr, Option<ProxyType>)> {
+        self.gateway.local_addrs().iter().copied().zip(self.types.iter().copied()).collect()
+    }
+
+    /// What the API shows of it.
+    pub fn live(&self) -> Arc<dyn Live> {
+        Arc::new(GatewayLive { gateway: self.gateway.clone(), core: self.core.clone() })
+    }
+
+    /// What the metrics tell of it.
+    pub fn metrics(&self) -> Source {
+        let gateway = self.gateway.clone();
+        Box::new(move || readings(&gateway))
+    }
+
+    /// Takes nothing new, lets what runs go on for a while, settles everything.
+    pub async fn drain(&self) {
+        if let Err(error) = self.gateway.drain().await {
+            tracing::error!(%error, "not all usage could be settled; the journal keeps it for the next start");
+        }
+    }
+}
+
+impl std::fmt::Debug for GatewayRole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GatewayRole").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
+    let gateway = &settings.gateway;
+    let ports = [
+        (&gateway.listen, None),
+        (&gateway.residential, Some(ProxyType::Residential)),
+        (&gateway.datacenter, Some(ProxyType::Datacenter)),
+        (&gateway.mobile, Some(ProxyType::Mobile)),
+    ];
+    let mut config = GatewayConfig {
+        listeners: ports
+            .into_iter()
+            .flat_map(|(listen, proxy_type)| listen.0.iter().map(move |address| (*address, proxy_type)))
+            .collect(),
+        handshake_timeout: gateway.handshake_timeout,
+        head_bytes: gateway.head_bytes,
+        head_fields: gateway.head_fields,
+        connect_timeout: gateway.connect_timeout,
+        dns_timeout: gateway.dns_timeout,
+        idle_timeout: gateway.idle_timeout,
+        keep_alive_timeout: gateway.keep_alive_timeout,
+        max_connections: gateway.max_connections,
+        max_connections_per_caller: gateway.max_connections_per_caller,
+        failed_logins: gateway.failed_logins,
+        failed_logins_window: FAILED_LOGINS_WINDOW,
+        max_sessions: gateway.max_sessions,
+        allow_destinations: gateway.allow_destinations.0.clone(),
+        blocked_ports: gateway.blocked_ports.0.clone(),
+        own_addresses: own,
+        drain_timeout: settings.general.drain_timeout,
+        ..GatewayConfig::default()
+    };
+    for (name, address) in &gateway.hosts.0 {
+        config.hosts.entry(name.clone()).or_default().push(*address);
+    }
+    config
+}
+
+/// The live connections of this process's gateway. Those of other processes are not seen from here.
+struct GatewayLive {
+    gateway: Arc<Gateway<InProcess>>,
+    core: Core,
+}
+
+impl Live for GatewayLive {
+    fn connections(&self) -> Vec<LiveConnection> {
+        self.gateway.connections().into_iter().map(|view| self.show(view)).collect()
+    }
+
+    fn close(&self, id: i64) -> bool {
+        self.gateway.close(ConnectionId::new(id))
+    }
+
+    fn exits(&self) -> Vec<ExitStatus> {
+        let show = |(id, status): (ExitId, tollgate_gateway::ExitStatus)| ExitStatus {
+            id,
+            healthy: status.healthy,
+            latency: (status.latency_micros > 0).then(|| Duration::from_micros(status.latency_micros)),
+            connections: status.connections,
+        };
+        self.gateway.exit_status().into_iter().map(show).collect()
+    }
+}
+
+impl GatewayLive {
+    fn show(&self, view: ConnectionView) -> LiveConnection {
+        let payer = view.info.payer;
+        let directory = self.core.directory().borrow().clone();
+        let username = payer.sub_account.and_then(|id| directory.sub_account_names.get(&id));
+        LiveConnection {
+            id: view.id,
+            account: payer.account,
+            sub_account: payer.sub_account,
+            username: username.map(|name| name.to_string()).unwrap_or_default(),
+            client: view.info.client,
+            target: view.info.target,
+            exit: view.exit.unwrap_or(ExitId::new(0)),
+            proxy_type: payer.proxy_type,
+            since: view.info.since,
+            sent: Bytes::new(view.bytes_up),
+            received: Bytes::new(view.bytes_down),
+        }
+    }
+}
+
+fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
+    let stats: &Stats = gateway.stats();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let counter = |name, help, counter| Reading::one(name, Kind::Counter, help, read(counter));
+    let gauge = |name, help, value: usize| Reading::one(name, Kind::Gauge, help, value as u64);
+    let labelled = |label, values: &[(&str, u64)]| {
+        values.iter().map(|(of, value)| (vec![(label, (*of).to_owned())], *value)).collect::<Vec<_>>()
+    };
+    let tunnels = [
+        ("connect", read(&stats.connect_tunnels)),
+        ("socks5", read(&stats.socks5_tunnels)),
+        ("http", read(&stats.forwarded_requests)),
+    ];
+    let bytes = [("up", read(&stats.bytes_up)), ("down", read(&stats.bytes_down))];
+    let refusals: Vec<_> = stats.refusals().map(|(refusal, count)| (refusal.name(), count)).collect();
+    let exits = gateway.exit_status();
+    let healthy = exits.iter().filter(|(_, status)| status.healthy).count();
+    let counters = |name, help, values| Reading { name, help, kind: Kind::Counter, values };
+    vec![
+        gauge("gateway_connections", "Live proxied connections", gateway.connections().len()),
+        gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy),
+        gauge("gateway_exits_left_out", "Exits left out for failures in a row", exits.len() - healthy),
+        counter("gateway_accepted", "Client connections accepted", &stats.accepted),
+        counter("gateway_turned_away", "Client connections closed for want of room", &stats.turned_away),
+        counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),
+        counters("gateway_bytes", "Payload bytes forwarded", labelled("direction", &bytes)),
+        counters("gateway_refusals", "Refusals by reason", labelled("reason", &refusals)),
+        counter("gateway_leases", "Leases asked for", &stats.leases),
+        counter("gateway_leases_denied", "Leases asked for in vain", &stats.leases_denied),
+        counter("gateway_settlements", "Usage reports settled", &stats.settles),
+        counter("gateway_settlement_failures", "Usage reports that could not be settled then", &stats.settle_failures),
+        counter("gateway_journal_failures", "Times the journal could not be written", &stats.journal_failures),
+    ]
+}
