@@ -5,8 +5,11 @@
 
 pub mod client;
 mod clock;
+pub mod database;
 mod origin;
+pub mod postgres;
 pub mod world;
 
 pub use clock::FakeClock;
+pub use database::{TestDb, databases};
 pub use origin::Origin;
