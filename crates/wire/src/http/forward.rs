@@ -63,26 +63,40 @@ impl ResponseHead {
     /// added but what this hop itself needs. `close` announces that the connection ends with this
     /// response. `drop_chunked` leaves out `Transfer-Encoding` and `Trailer` for a client that gets the
     /// body without its chunks.
-    pub fn write_back(&self, out: &mut Vec<u8>, client_version: Version, close: bool, drop_chunked: bool) {
+    ///
+    /// Answers how many of the written bytes, just before the blank line, are this hop's own: they
+    /// are not part of what the target answered, and not billed.
+    pub fn write_back(
+        &self,
+        out: &mut Vec<u8>,
+        client_version: Version,
+        close: bool,
+        drop_chunked: bool,
+    ) -> usize {
         put(out, &["HTTP/1.1 ", &self.status.to_string(), " "]);
         out.extend(&self.reason);
         put(out, &["\r\n"]);
         let hop = Hop::of(&self.fields);
         for (name, value) in self.fields.iter().filter(|(name, _)| !hop.keeps(name)) {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
-            if !is_proxy_field_of_a_response(name) && !(drop_chunked && is("trailer")) {
+            let unchunked = drop_chunked && is("trailer");
+            if !unchunked && !is_proxy_field_of_a_response(name) {
                 field(out, name, value);
             }
         }
         self.write_framing_back(out, drop_chunked);
+        let before = out.len();
         self.write_connection_back(out, client_version, close);
+        let own = if self.status == 101 { 0 } else { out.len() - before };
         put(out, &["\r\n"]);
+        own
     }
 
     /// An interim response and 204 have no body and must not announce one (RFC 9110 §8.6).
     fn write_framing_back(&self, out: &mut Vec<u8>, drop_chunked: bool) {
         let nothing = self.status < 200 || self.status == 204;
-        if !nothing && !(drop_chunked && self.said == Framing::Chunked) {
+        let unchunked = drop_chunked && self.said == Framing::Chunked;
+        if !nothing && !unchunked {
             write_framing(out, self.said);
         }
     }

@@ -406,3 +406,14 @@ fn some_requests_end_here() {
     let body = "OPTIONS * HTTP/1.1\r\nHost: o\r\nContent-Length: 5\r\n\r\n";
     assert!(answer(body).unwrap().contains("Connection: close\r\n"), "its body would be taken for a request");
 }
+
+// LD-01's class, seen from here: wherever a line ends, its end is found.
+#[test]
+fn line_ends_are_found_wherever_they_stand() {
+    for length in 0..200 {
+        let fields = format!("X: {}\r\nY: {}\r\n", "y".repeat(length), "y".repeat(200 - length));
+        assert_eq!(read_request(get(&fields)).unwrap().fields.len(), 3, "{length}");
+        is_bad(read_request(get(&fields.replace("\r\nY", "\nY"))), "a bare LF");
+        is_bad(read_request(get(&fields.replace("\r\nY", "\0\r\nY"))), "a NUL");
+    }
+}
