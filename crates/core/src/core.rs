@@ -26,6 +26,8 @@ struct Shared {
     rng: Mutex<StdRng>,
     directory: watch::Sender<Arc<Directory>>,
     directory_changed: Notify,
+    /// One refresh at a time: an older picture never follows a newer one.
+    refreshing: tokio::sync::Mutex<()>,
 }
 
 /// What the operator's settings decide here.
@@ -60,6 +62,7 @@ impl Core {
             rng: Mutex::new(StdRng::from_seed(seed)),
             directory,
             directory_changed: Notify::new(),
+            refreshing: tokio::sync::Mutex::default(),
         };
         let core = Self { shared: Arc::new(shared) };
         keys::check_canary(&core).await?;
@@ -120,6 +123,11 @@ impl Core {
         self.shared.directory_changed.notify_one();
     }
 
+    /// The right to show the next picture.
+    pub(crate) async fn refreshing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.refreshing.lock().await
+    }
+
     pub(crate) async fn until_directory_changed(&self) {
         self.shared.directory_changed.notified().await;
     }
@@ -138,6 +146,9 @@ where
     T: Send + 'static,
 {
     let value = core.db().write(closure).await?;
-    core.directory_changed();
+    // Who made a login may use it at once. Should this fail, the refresher finds the change.
+    if crate::directory::refresh(core).await.is_err() {
+        core.directory_changed();
+    }
     Ok(value)
 }

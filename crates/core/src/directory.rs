@@ -71,6 +71,7 @@ pub async fn keep_fresh(core: Core) {
 /// # Errors
 /// Those of the store.
 pub async fn refresh(core: &Core) -> Result<(), Error> {
+    let _one_at_a_time = core.refreshing().await;
     let shown = core.directory().borrow().clone();
     let reader = core.clone();
     let from = shown.version;

@@ -18,13 +18,15 @@ use tollgate_wire::http::{self, Framing, Limits, RequestHead, ResponseHead, Vers
 use tollgate_wire::target::Target;
 
 use crate::admit::Ticket;
-use crate::client::{Buffered, fill};
+use crate::client::{Buffered, fill, say};
 use crate::dial::Upstream;
 use crate::meter::{Broke, Meter, Way};
 use crate::socket::{self, Pending};
 
 /// Interim (1xx) responses before the final one.
 const MAX_INTERIM: usize = 32;
+/// The bytes of the line that ends a head.
+const BLANK_LINE: usize = 2;
 
 /// A caller's way to one target, kept between his requests.
 pub(crate) struct Link {
@@ -324,8 +326,16 @@ impl Download<'_> {
 
     async fn relay_head(&self, response: &ResponseHead, close: bool, unchunk: bool) -> Result<(), Failure> {
         let mut bytes = Vec::with_capacity(1024);
-        response.write_back(&mut bytes, self.head.version, close, unchunk);
-        self.send(&bytes).await
+        let own = response.write_back(&mut bytes, self.head.version, close, unchunk);
+        if own == 0 {
+            return self.send(&bytes).await;
+        }
+        // What this hop adds for itself was not asked for by the customer, and is not billed.
+        let blank_line = bytes.split_off(bytes.len().saturating_sub(BLANK_LINE));
+        let hop = bytes.split_off(bytes.len().saturating_sub(own));
+        self.send(&bytes).await?;
+        say(self.client, &hop).await.map_err(|error| Failure::from(Broke::Client(error)))?;
+        self.send(&blank_line).await
     }
 
     async fn relay_body(&self, mut body: BodyReader, unchunk: bool, buf: &mut Vec<u8>) -> Result<(), Failure> {

@@ -143,7 +143,7 @@ impl<C: Control> Gateway<C> {
     ///
     /// # Errors
     /// The control plane is away: what is not settled stays in the journal for the next start.
-    pub async fn drain(self) -> Result<(), Unavailable> {
+    pub async fn drain(&self) -> Result<(), Unavailable> {
         self.phase.send_replace(Phase::Draining);
         let everyone = self.shared.all_permits();
         let done = self.shared.open.acquire_many(everyone);

@@ -41,7 +41,7 @@ mod tunnel;
 pub use cidr::{BadCidr, Cidr};
 pub use config::GatewayConfig;
 pub use control::Control;
-pub use gateway::{Gateway, StartError};
+pub use gateway::{Gateway, Run, StartError};
 pub use health::ExitStatus;
 pub use live::{Admission, ConnectionInfo, ConnectionView};
 pub use purse::Purse;
