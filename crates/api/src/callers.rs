@@ -48,7 +48,7 @@ impl FromRequestParts<ApiState> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        if bearer(&parts.headers).is_some_and(|token| state.settings.admin_token.is(token)) {
+        if only(bearers(&parts.headers)).is_some_and(|token| state.settings.admin_token.is(token)) {
             return Ok(Self);
         }
         match find_customer(&parts.headers, state).await? {
@@ -65,19 +65,25 @@ async fn find_customer(headers: &HeaderMap, state: &ApiState) -> Result<Option<(
     Ok(accounts::by_api_key(&state.core, &key).await?)
 }
 
-/// The one key that a request presents, in whichever of the customary headers. Two different ones
-/// are none.
+/// The one key that a request presents, in whichever of the customary headers.
 fn presented_key(headers: &HeaderMap) -> Option<&str> {
     let named = ["x-api-key", "api-key"].into_iter().flat_map(|name| headers.get_all(name));
-    let mut keys = named.filter_map(|value| value.to_str().ok()).map(str::trim).chain(bearer(headers));
-    let key = keys.next().filter(|key| (1..=LONGEST).contains(&key.len()))?;
-    keys.all(|other| other == key).then_some(key)
+    let named = named.filter_map(|value| value.to_str().ok()).map(str::trim);
+    only(named.chain(bearers(headers)))
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= LONGEST).then_some(token)
+/// Every token that comes as `Authorization: Bearer`.
+fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    })
+}
+
+/// The one that they all are. Two different ones are none: it would be anybody's guess who calls.
+fn only<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let key = keys.next().filter(|key| (1..=LONGEST).contains(&key.len()))?;
+    keys.all(|other| other == key).then_some(key)
 }
 
 /// A failed login is 40100, until the peer has had too many of them.
@@ -122,6 +128,7 @@ mod tests {
             &[("cookie", "api_key=k")],
             &[("x-api-key", "k"), ("api-key", "j")],
             &[("x-api-key", "k"), ("x-api-key", "j")],
+            &[("authorization", "Bearer k"), ("authorization", "Bearer j")],
         ] {
             assert_eq!(presented(headers), None, "{headers:?}");
         }

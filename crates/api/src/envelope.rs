@@ -48,7 +48,7 @@ pub(crate) struct DoneEnvelope {
     #[schema(example = 0, minimum = 0, maximum = 0)]
     code: i32,
     /// Always null.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, required = true)]
     data: (),
     /// Always `success` here.
     #[schema(example = "success")]
@@ -63,6 +63,7 @@ pub(crate) struct FailureEnvelope {
     #[schema(example = 40000, minimum = 40000)]
     code: i32,
     /// What a program may want to know: the parameter that is wrong, or the id of the request.
+    #[schema(required = true)]
     data: Option<FailureData>,
     /// What went wrong, for people, in the language of `Accept-Language` (zh or en).
     #[schema(example = "参数 page 必须在 1 到 1000000000 之间")]

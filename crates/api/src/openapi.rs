@@ -2,10 +2,11 @@
 //! here, once: who may call, how failures look, which spellings of a parameter are taken.
 
 use serde_json::json;
+use utoipa::Number;
 use utoipa::openapi::extensions::ExtensionsBuilder;
-use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
+use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::request_body::RequestBody;
-use utoipa::openapi::schema::{ArrayItems, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayItems, Object, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema,
@@ -115,18 +116,21 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) -> Optio
         known.or_insert_with(|| ResponseBuilder::new().description(about).into());
     }
     for (status, response) in &mut operation.responses.responses {
-        if let (false, RefOr::T(response)) = (status == "200", response) {
-            let failure = Content::new(Some(Ref::from_schema_name(FailureEnvelope::name())));
-            response.content.insert("application/json".into(), failure.into());
+        let RefOr::T(response) = response else { continue };
+        if status == "200" {
+            response.description = "0: success".into();
+            continue;
         }
+        let failure = Content::new(Some(Ref::from_schema_name(FailureEnvelope::name())));
+        response.content.insert("application/json".into(), failure.into());
     }
     for parameter in operation.parameters.iter_mut().flatten() {
         // Query strings and headers have no null: a parameter is given or it is not.
         if let RefOr::T(parameter) = parameter
-            && parameter.parameter_in != ParameterIn::Path
             && let Some(schema) = &mut parameter.schema
         {
             without_null(schema);
+            bound(schema);
         }
     }
     match operation.request_body.as_mut()? {
@@ -174,6 +178,15 @@ fn drop_null(schema_type: &mut SchemaType) {
     }
 }
 
+/// Whole numbers have 64 bits.
+fn bound(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(object)) = schema
+        && has(&object.schema_type, &Type::Integer)
+    {
+        object.maximum.get_or_insert(Number::Int(isize::MAX));
+    }
+}
+
 /// Whole numbers, truth values and lists of a body may be texts.
 fn widen_fields(schema: &mut Schema) {
     let Schema::Object(object) = schema else { return };
@@ -187,7 +200,8 @@ fn widen(schema: &mut Schema) {
     match schema {
         Schema::Object(object) if has(&object.schema_type, &Type::Integer) => {
             add_text(&mut object.schema_type);
-            object.pattern = Some("^-?[0-9]+$".into());
+            object.pattern = Some(digits_of(object));
+            object.maximum.get_or_insert(Number::Int(isize::MAX));
         }
         Schema::Object(object) if has(&object.schema_type, &Type::Boolean) => {
             let nullable = has(&object.schema_type, &Type::Null);
@@ -203,6 +217,20 @@ fn widen(schema: &mut Schema) {
             }
         }
         _ => {}
+    }
+}
+
+/// A pattern for a whole number as a text. Says no more than the shape: one digit fewer than the
+/// largest number has, so that whatever fits is in range.
+fn digits_of(object: &Object) -> String {
+    let digits = match &object.maximum {
+        Some(Number::Int(most)) => most.to_string().len().saturating_sub(1).clamp(1, 18),
+        _ => 18,
+    };
+    match &object.minimum {
+        Some(Number::Int(1)) => format!("^[1-9][0-9]{{0,{}}}$", digits - 1),
+        Some(Number::Int(least)) if *least < 0 => format!("^-?[1-9][0-9]{{0,{}}}$", digits - 1),
+        _ => format!("^[0-9]{{1,{digits}}}$"),
     }
 }
 

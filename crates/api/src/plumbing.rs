@@ -115,3 +115,28 @@ fn dress(headers: &mut HeaderMap, id: &RequestId) {
 
 /// The header that names a request in answer and log alike.
 const REQUEST_ID: axum::http::HeaderName = axum::http::HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_fails_one_call_and_says_nothing_of_itself() {
+        let router: axum::Router = axum::Router::new()
+            .route("/panic", get(async || -> &'static str { panic!("secret") }))
+            .route("/fine", get(async || "fine"))
+            .layer(from_fn(around));
+        let ask = |path: &str| router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
+        let failed = ask("/panic").await.unwrap();
+        assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let id = failed.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let body = String::from_utf8(to_bytes(failed.into_body(), 1000).await.unwrap().to_vec()).unwrap();
+        assert!(body.contains("50000") && body.contains(&id) && !body.contains("secret"), "{body}");
+        assert_eq!(ask("/fine").await.unwrap().status(), StatusCode::OK);
+    }
+}

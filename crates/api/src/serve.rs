@@ -102,6 +102,9 @@ async fn connection(
     place: Option<OwnedSemaphorePermit>,
 ) {
     let service = service_fn(move |request| answer(router.clone(), request, peer));
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a client has gone before its first request");
+    }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_time).max_buf_size(limits.head_bytes);
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));

@@ -9,6 +9,7 @@ use tollgate_types::{AccountId, Cents, Zone};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Operator;
+use crate::customer::NewKey;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
 use crate::params::{Filters, Params, PathId};
 
@@ -233,28 +234,16 @@ pub(crate) async fn update(
     done()
 }
 
-/// An account's new API key.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct RotatedKey {
-    /// The new key. The old one is dead.
-    #[schema(example = "string")]
-    api_key: String,
-}
-
 /// Give an account another API key
 ///
 /// The old one is dead at once.
 #[utoipa::path(post, path = "/api/admin/accounts/{id}/rotate-key", tag = "operator",
     params(("id" = i64, Path, description = "The account's id", minimum = 0)),
     responses(
-        (status = 200, body = Envelope<RotatedKey>),
+        (status = 200, body = Envelope<NewKey>),
         (status = 404, description = "40400: no such account"),
     ))]
-pub(crate) async fn rotate_key(
-    _: Operator,
-    PathId(id): PathId,
-    State(core): State<Core>,
-) -> Answer<RotatedKey> {
+pub(crate) async fn rotate_key(_: Operator, PathId(id): PathId, State(core): State<Core>) -> Answer<NewKey> {
     let key = accounts::rotate_key(&core, Actor::Operator, AccountId::new(id)).await?;
-    ok(RotatedKey { api_key: key.expose_secret().to_owned() })
+    ok(NewKey { api_key: key.expose_secret().to_owned() })
 }

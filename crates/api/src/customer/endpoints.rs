@@ -20,6 +20,7 @@ use crate::words::TrafficType;
 #[into_params(parameter_in = Query)]
 pub(crate) struct EndpointsParams {
     /// 子账号ID; the newest active one where absent
+    #[param(minimum = 0)]
     subuser_id: Option<i64>,
 }
 
@@ -74,7 +75,7 @@ pub(crate) struct Lines {
     http: String,
     /// As a SOCKS5 proxy's URL.
     socks5: String,
-    /// A command that shows the address one comes out with.
+    /// A command to try it with.
     curl: String,
 }
 
@@ -160,7 +161,7 @@ impl Lines {
             line: format!("{host}:{port}:{name}:{password}"),
             http: format!("http://{at}"),
             socks5: format!("socks5h://{at}"),
-            curl: format!("curl -x 'http://{at}' https://api.ipify.org"),
+            curl: format!("curl -x 'http://{at}' https://example.com/"),
         }
     }
 }

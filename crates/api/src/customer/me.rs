@@ -10,7 +10,7 @@ use crate::callers::Caller;
 use crate::envelope::{Answer, Envelope, ok};
 
 /// The account.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct Me {
     /// 用户名
     #[schema(example = "socks5")]
@@ -41,7 +41,7 @@ pub(crate) async fn info(caller: Caller, State(core): State<Core>) -> Answer<Me>
 }
 
 /// An API key.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct NewKey {
     /// The new key. The old one is dead.
     #[schema(example = "string")]

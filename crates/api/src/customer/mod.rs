@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 
+pub(crate) use me::NewKey;
 pub(crate) use wallet::LedgerLine;
 
 /// Every customer call.

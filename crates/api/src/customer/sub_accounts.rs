@@ -168,7 +168,7 @@ pub(crate) async fn list(
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct SubUserChange {
     /// 子账号ID,必填
-    #[schema(example = 0)]
+    #[schema(example = 0, minimum = 0)]
     id: i64,
     /// 备注,非必填
     #[schema(example = "string", max_length = 255)]
@@ -227,7 +227,7 @@ pub(crate) async fn get(caller: Caller, PathId(id): PathId, State(core): State<C
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct SubUserId {
     /// 子账号ID,必填
-    #[schema(example = 0)]
+    #[schema(example = 0, minimum = 0)]
     id: i64,
 }
 

@@ -106,8 +106,8 @@ pub(crate) async fn add(
 #[into_params(parameter_in = Query)]
 pub(crate) struct WhitelistEntryId {
     /// 白名单id, 必填
-    #[param(example = 1)]
-    #[schema(example = 1)]
+    #[param(example = 1, minimum = 0)]
+    #[schema(example = 1, minimum = 0)]
     id: i64,
 }
 

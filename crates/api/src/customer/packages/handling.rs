@@ -35,7 +35,7 @@ pub(crate) struct StrategyParams {
     #[schema(example = 1, minimum = 0, maximum = 3650)]
     rebuy_days: Option<i64>,
     /// 续订流量包ID: of the same type, and one that this account can buy
-    #[schema(example = 1)]
+    #[schema(example = 1, minimum = 0)]
     rebuy_package_id: Option<i64>,
 }
 

@@ -16,8 +16,8 @@ use crate::words::PaymentType;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Purchase {
     /// 流量包ID,必填
-    #[param(example = 100)]
-    #[schema(example = 100)]
+    #[param(example = 100, minimum = 0)]
+    #[schema(example = 100, minimum = 0)]
     traffic_package_id: i64,
     /// 支付方式,wallet_only:钱包支付 必填
     #[param(inline)]
