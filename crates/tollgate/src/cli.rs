@@ -126,7 +126,8 @@ impl Cli {
             ("log.format", "--log-format", global.log_format.as_ref()),
             ("roles", "--roles", roles),
         ];
-        let values = given.into_iter().filter_map(|(name, flag, text)| Some((name, flag, text?.clone()))).collect();
+        let values =
+            given.into_iter().filter_map(|(name, flag, text)| Some((name, flag, text?.clone()))).collect();
         Flags { config: global.config.clone(), values }
     }
 }
@@ -144,7 +145,8 @@ mod tests {
 
     #[test]
     fn flags_are_settings() {
-        let cli = Cli::try_parse_from(["tollgate", "serve", "--roles", "api", "--data-dir", "x", "--log", "debug"]);
+        let cli =
+            Cli::try_parse_from(["tollgate", "serve", "--roles", "api", "--data-dir", "x", "--log", "debug"]);
         let flags = cli.expect("it parses").flags();
         let names: Vec<_> = flags.values.iter().map(|(name, _, text)| (*name, text.as_str())).collect();
         assert_eq!(names, [("data_dir", "x"), ("log.level", "debug"), ("roles", "api")]);

@@ -41,7 +41,8 @@ pub fn config(layers: &Layers) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// Standard output closed.
 pub fn openapi() -> anyhow::Result<ExitCode> {
-    let document = serde_json::to_string_pretty(&tollgate_api::openapi()).context("the document is no JSON")?;
+    let document =
+        serde_json::to_string_pretty(&tollgate_api::openapi()).context("the document is no JSON")?;
     say(&format!("{document}\n"))
 }
 
@@ -81,9 +82,14 @@ pub async fn admin(args: &AdminArgs, settings: &Settings) -> anyhow::Result<Exit
 /// Where the API of these settings listens, as a client reaches it.
 fn listening(settings: &Settings) -> anyhow::Result<String> {
     let address = settings.api.listen.0.first().filter(|address| address.port() != 0);
-    let mut address = *address.context("the settings do not say where the API listens; give --api HOST:PORT")?;
+    let mut address =
+        *address.context("the settings do not say where the API listens; give --api HOST:PORT")?;
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(if address.is_ipv4() {
+            [127, 0, 0, 1].into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
     }
     Ok(address.to_string())
 }
@@ -95,7 +101,9 @@ fn admin_token(settings: &Settings) -> anyhow::Result<SecretString> {
     let path = &settings.general.data_dir;
     let missing = || {
         let path = path.show();
-        format!("no operator token: set TOLLGATE_ADMIN_TOKEN, or name the server's data directory ({path} holds none)")
+        format!(
+            "no operator token: set TOLLGATE_ADMIN_TOKEN, or name the server's data directory ({path} holds none)"
+        )
     };
     if !path.exists() {
         anyhow::bail!(missing());

@@ -194,7 +194,15 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         counter("gateway_leases", "Leases asked for", &stats.leases),
         counter("gateway_leases_denied", "Leases asked for in vain", &stats.leases_denied),
         counter("gateway_settlements", "Usage reports settled", &stats.settles),
-        counter("gateway_settlement_failures", "Usage reports that could not be settled then", &stats.settle_failures),
-        counter("gateway_journal_failures", "Times the journal could not be written", &stats.journal_failures),
+        counter(
+            "gateway_settlement_failures",
+            "Usage reports that could not be settled then",
+            &stats.settle_failures,
+        ),
+        counter(
+            "gateway_journal_failures",
+            "Times the journal could not be written",
+            &stats.journal_failures,
+        ),
     ]
 }

@@ -56,9 +56,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Config => commands::config(&layers(&flags, &environment)?),
         Command::Demo => on_runtime(demo::run(&flags, &environment)),
         Command::Serve { .. } => {
-            let settings = read(&flags, &environment)?;
-            let log = telemetry::start(&settings.log)?;
-            on_runtime(serve::serve(&settings, &log, || read(&flags, &environment)))
+            let layers = layers(&flags, &environment)?;
+            let log = telemetry::start(&Settings::read(&layers)?.log)?;
+            on_runtime(serve::serve(layers, &log, || self::layers(&flags, &environment)))
         }
         Command::Audit => {
             let settings = read(&flags, &environment)?;
@@ -87,5 +87,8 @@ fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::R
 fn raise_file_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     // Where it is refused, the gateway does with fewer connections.
-    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let _ = rustix::process::setrlimit(
+        Resource::Nofile,
+        Rlimit { current: limit.maximum, maximum: limit.maximum },
+    );
 }

@@ -144,7 +144,8 @@ async fn metrics(State(port): State<Port>) -> impl IntoResponse {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &port.registry) {
         Ok(()) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+                .into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -156,11 +157,31 @@ pub fn of_db(db: &Db) -> Source {
     Box::new(move || {
         let stats = db.stats();
         vec![
-            Reading::one("store_reads", Kind::Counter, "Reading transactions that were finished", stats.reads),
-            Reading::one("store_writes", Kind::Counter, "Writing transactions that were finished", stats.writes),
-            Reading::one("store_commits", Kind::Counter, "Commits; SQLite shares one among waiting transactions", stats.groups),
+            Reading::one(
+                "store_reads",
+                Kind::Counter,
+                "Reading transactions that were finished",
+                stats.reads,
+            ),
+            Reading::one(
+                "store_writes",
+                Kind::Counter,
+                "Writing transactions that were finished",
+                stats.writes,
+            ),
+            Reading::one(
+                "store_commits",
+                Kind::Counter,
+                "Commits; SQLite shares one among waiting transactions",
+                stats.groups,
+            ),
             Reading::one("store_retries", Kind::Counter, "Transactions that were run again", stats.retries),
-            Reading::one("store_queued", Kind::Gauge, "Transactions that wait for a thread", stats.queued as u64),
+            Reading::one(
+                "store_queued",
+                Kind::Gauge,
+                "Transactions that wait for a thread",
+                stats.queued as u64,
+            ),
         ]
     })
 }

@@ -24,7 +24,8 @@ pub async fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Core> {
     let db = Db::open(&url, options).with_context(|| format!("the database {url} cannot be opened"))?;
     let policy = Policy { allow_private_whitelist: settings.api.allow_private_whitelist };
     let zone = settings.time.zone.zone.clone();
-    let opened = Core::open(db.clone(), Arc::new(SystemClock), zone, Keys::new(key.expose()), policy, random_bytes()?);
+    let opened =
+        Core::open(db.clone(), Arc::new(SystemClock), zone, Keys::new(key.expose()), policy, random_bytes()?);
     match opened.await {
         Ok(core) => Ok(core),
         Err(error) => {

@@ -92,7 +92,11 @@ impl Platform {
         let mut sources = vec![metrics::of_db(core.db())];
         sources.extend(gateway.as_ref().map(GatewayRole::metrics));
         let port = metrics::router(readiness.clone(), Some(core.db().clone()), sources);
-        base.serve(machines, &port, ServeLimits { connections: METRICS_CONNECTIONS, ..ServeLimits::default() });
+        base.serve(
+            machines,
+            &port,
+            ServeLimits { connections: METRICS_CONNECTIONS, ..ServeLimits::default() },
+        );
         let mut played = Group::new();
         if roles.api {
             let live: Arc<dyn Live> = gateway.as_ref().map_or(Arc::new(NoGateway), GatewayRole::live);

@@ -7,7 +7,7 @@ use tollgate_types::ProxyType;
 
 use crate::lifecycle::{Signals, Wish};
 use crate::platform::{Addresses, Platform};
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Layers, Settings, SettingsError, effective};
 use crate::telemetry::LogControl;
 
 /// Runs until somebody asks it to end. `reread` gathers the settings anew for SIGHUP.
@@ -15,17 +15,35 @@ use crate::telemetry::LogControl;
 /// # Errors
 /// What keeps it from starting.
 pub async fn serve(
-    settings: &Settings,
+    layers: Layers,
     log: &LogControl,
-    reread: impl Fn() -> Result<Settings, SettingsError>,
+    reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let platform = Platform::start(settings).await?;
+    let settings = Settings::read(&layers)?;
+    let Some(platform) = start(&settings, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
     announce(&platform);
     while signals.next().await == Wish::Reload {
-        reload(log, &reread);
+        if let Err(error) = reload(log, &layers, &reread) {
+            tracing::error!(%error, "the settings were not read again");
+        }
     }
     drain(platform, signals).await
+}
+
+/// Starts the platform; `None` where somebody asked it to end before it was ready. What it had begun
+/// is undone by the next start, as after a crash.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn start(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Platform>> {
+    tokio::select! {
+        started = Platform::start(settings) => started.map(Some),
+        () = signals.insists() => {
+            tracing::info!("ended before it was ready");
+            Ok(None)
+        }
+    }
 }
 
 /// Ends in good order, or at once where somebody insists.
@@ -52,7 +70,8 @@ fn announce(platform: &Platform) {
     if token.fresh {
         let path = platform.data().path().join("admin-token");
         // To people, once, and not to the log, which is kept.
-        let shown = format!("The operator's token is {} (kept in {})\n", token.token.expose_secret(), path.display());
+        let shown =
+            format!("The operator's token is {} (kept in {})\n", token.token.expose_secret(), path.display());
         if let Err(error) = crate::commands::say(&shown) {
             tracing::warn!(%error, "the operator's token could not be shown; it is in {}", path.display());
         }
@@ -73,15 +92,27 @@ fn announce(platform: &Platform) {
     );
 }
 
-fn reload(log: &LogControl, reread: impl Fn() -> Result<Settings, SettingsError>) {
-    let settings = match reread() {
-        Ok(settings) => settings,
-        Err(error) => return tracing::error!(%error, "the settings were not read again"),
-    };
-    match log.set(&settings.log.level) {
-        Ok(()) => tracing::info!(level = settings.log.level.0, "log.level is in force; other settings need a restart"),
-        Err(error) => tracing::error!(%error, "the settings were not read again"),
-    }
+/// Takes what can be changed in a running process from the settings as they are written now, and
+/// says which other changes wait for a restart.
+fn reload(
+    log: &LogControl,
+    started_with: &Layers,
+    reread: impl Fn() -> Result<Layers, SettingsError>,
+) -> anyhow::Result<()> {
+    let layers = reread()?;
+    let settings = Settings::read(&layers)?;
+    let before = effective(started_with)?;
+    let changed =
+        effective(&layers)?.into_iter().zip(before).filter(|((_, now, _), (_, then, _))| now != then);
+    let (at_once, later): (Vec<_>, Vec<_>) =
+        changed.map(|((name, ..), _)| name).partition(|name| *name == "log.level");
+    log.set(&settings.log.level)?;
+    tracing::info!(
+        changed = at_once.join(","),
+        need_a_restart = later.join(","),
+        "the settings were read again"
+    );
+    Ok(())
 }
 
 fn list<T: ToString>(addresses: impl IntoIterator<Item = T>) -> String {

@@ -39,7 +39,11 @@ pub fn start(settings: &LogSettings) -> anyhow::Result<LogControl> {
             .boxed(),
         LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(filter).with(lines).try_init().context("logging has been started before")?;
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()
+        .context("logging has been started before")?;
     Ok(LogControl { filter: control })
 }
 

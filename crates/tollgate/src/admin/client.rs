@@ -49,7 +49,8 @@ impl Client {
     /// The server cannot be reached, or answers with something else.
     pub async fn call(&self, call: &Call) -> anyhow::Result<Answer> {
         let asked = tokio::time::timeout(PATIENCE, self.exchange(call)).await;
-        let answer = asked.with_context(|| format!("{} did not answer within {PATIENCE:?}", self.address))??;
+        let answer =
+            asked.with_context(|| format!("{} did not answer within {PATIENCE:?}", self.address))??;
         parse(&answer).with_context(|| format!("what answers at {} is not Tollgate's API", self.address))
     }
 
@@ -118,11 +119,17 @@ mod tests {
 
     #[test]
     fn answers_are_envelopes() {
-        let good = parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"code\":0,\"message\":\"success\",\"data\":{\"id\":3}}");
+        let good =
+            parse(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n{\"code\":0,\"message\":\"success\",\"data\":{\"id\":3}}");
         assert_eq!(good.expect("good").data().expect("data")["id"], 3);
-        let no = parse(b"HTTP/1.1 404 Not Found\r\n\r\n{\"code\":40400,\"message\":\"no such account\",\"data\":null}");
+        let no = parse(
+            b"HTTP/1.1 404 Not Found\r\n\r\n{\"code\":40400,\"message\":\"no such account\",\"data\":null}",
+        );
         let no = no.expect("an envelope");
-        assert_eq!((no.status, no.data().expect_err("refused").to_string().as_str()), (404, "no such account (code 40400)"));
+        assert_eq!(
+            (no.status, no.data().expect_err("refused").to_string().as_str()),
+            (404, "no such account (code 40400)")
+        );
         for other in [&b"HTTP/1.1 200 OK\r\n\r\nhello"[..], b"", b"SSH-2.0", b"HTTP/1.1 200 OK\r\n\r\n{}"] {
             assert!(parse(other).is_err());
         }
@@ -150,10 +157,14 @@ mod tests {
             String::from_utf8(asked).expect("text")
         });
         let client = Client::new(&address, "k".to_owned().into()).expect("a client");
-        let answer = client.call(&Call::post("/api/x", serde_json::json!({"amount": 5}))).await.expect("an answer");
+        let answer =
+            client.call(&Call::post("/api/x", serde_json::json!({"amount": 5}))).await.expect("an answer");
         assert_eq!(answer.data().expect("data"), 1);
         let asked = server.await.expect("the server");
         assert!(asked.starts_with("POST /api/x HTTP/1.0\r\n"), "{asked}");
-        assert!(asked.contains("\r\nAuthorization: Bearer k\r\n") && asked.contains("\r\nContent-Length: 12\r\n"), "{asked}");
+        assert!(
+            asked.contains("\r\nAuthorization: Bearer k\r\n") && asked.contains("\r\nContent-Length: 12\r\n"),
+            "{asked}"
+        );
     }
 }

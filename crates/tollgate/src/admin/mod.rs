@@ -327,7 +327,8 @@ impl AccountsCommand {
                 Call::post("/api/admin/accounts", body)
             }
             Self::List { username, page } => {
-                let name = username.as_ref().map(|name| format!("&username={}", escape(name))).unwrap_or_default();
+                let name =
+                    username.as_ref().map(|name| format!("&username={}", escape(name))).unwrap_or_default();
                 Call::get(format!("/api/admin/accounts?{}{name}", page.query()))
             }
             Self::Show { id } => Call::get(of(id, "")),
@@ -338,9 +339,10 @@ impl AccountsCommand {
                 }
                 Call::post(of(id, "/update"), body)
             }
-            Self::Recharge { id, amount, reference } => {
-                Call::post(of(id, "/recharge"), serde_json::json!({ "amount": amount, "reference": reference }))
-            }
+            Self::Recharge { id, amount, reference } => Call::post(
+                of(id, "/recharge"),
+                serde_json::json!({ "amount": amount, "reference": reference }),
+            ),
             Self::Adjust { id, amount, reason } => {
                 Call::post(of(id, "/adjust"), serde_json::json!({ "amount": amount, "reason": reason }))
             }
@@ -370,7 +372,9 @@ impl ExitsCommand {
                 Call::post("/api/admin/exits", body)
             }
             Self::List(page) => Call::get(format!("/api/admin/exits?{}", page.query())),
-            Self::Update { id, fields } => Call::post(format!("/api/admin/exits/{id}/update"), fields.body()?),
+            Self::Update { id, fields } => {
+                Call::post(format!("/api/admin/exits/{id}/update"), fields.body()?)
+            }
             Self::Delete { id } => Call::post(format!("/api/admin/exits/{id}/delete"), serde_json::json!({})),
         })
     }
@@ -417,7 +421,9 @@ fn read_password(file: &std::path::Path) -> anyhow::Result<String> {
 pub fn escape(text: &str) -> String {
     text.bytes().fold(String::new(), |mut escaped, byte| {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte))
+            }
             _ => escaped += &format!("%{byte:02X}"),
         }
         escaped

@@ -13,13 +13,15 @@ pub fn print(data: &Value) -> String {
     match data {
         Value::Null => "done\n".to_owned(),
         Value::Array(rows) => table(rows),
-        Value::Object(fields) => match fields.values().find_map(Value::as_array).filter(|_| fields.contains_key("total")) {
-            Some(rows) => {
-                let total = fields.get("total").map(cell).unwrap_or_default();
-                format!("{}{} of {total}\n", table(rows), rows.len())
+        Value::Object(fields) => {
+            match fields.values().find_map(Value::as_array).filter(|_| fields.contains_key("total")) {
+                Some(rows) => {
+                    let total = fields.get("total").map(cell).unwrap_or_default();
+                    format!("{}{} of {total}\n", table(rows), rows.len())
+                }
+                None => record(fields, ""),
             }
-            None => record(fields, ""),
-        },
+        }
         value => format!("{}\n", cell(value)),
     }
 }
@@ -29,8 +31,12 @@ fn record(fields: &Map<String, Value>, indent: &str) -> String {
     fields.iter().fold(String::new(), |mut lines, (name, value)| {
         // Writing to a string cannot fail.
         let _ = match value {
-            Value::Object(inner) => write!(lines, "{indent}{name}\n{}", record(inner, &format!("{indent}  "))),
-            Value::Array(rows) if rows.iter().any(Value::is_object) => write!(lines, "{indent}{name}\n{}", table(rows)),
+            Value::Object(inner) => {
+                write!(lines, "{indent}{name}\n{}", record(inner, &format!("{indent}  ")))
+            }
+            Value::Array(rows) if rows.iter().any(Value::is_object) => {
+                write!(lines, "{indent}{name}\n{}", table(rows))
+            }
             value => writeln!(lines, "{indent}{name:width$}  {}", cell(value)),
         };
         lines
@@ -42,7 +48,8 @@ fn table(rows: &[Value]) -> String {
     let Some(first) = records.first() else {
         return rows.iter().map(|value| format!("{}\n", cell(value))).collect();
     };
-    let plain = |name: &&String| records.iter().all(|record| !record.get(*name).is_some_and(Value::is_object));
+    let plain =
+        |name: &&String| records.iter().all(|record| !record.get(*name).is_some_and(Value::is_object));
     let names: Vec<_> = first.keys().filter(plain).collect();
     let widths: Vec<_> = names.iter().map(|name| column_width(&records, name)).collect();
     let mut lines = line(names.iter().map(|name| (*name).clone()), &widths);

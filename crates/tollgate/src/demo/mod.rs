@@ -14,7 +14,6 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::lifecycle::{Signals, Wish};
-use crate::platform::Platform;
 use crate::settings::{Flags, Settings, SettingsError, Value as _, gather, items};
 use crate::{commands, serve, telemetry};
 
@@ -42,7 +41,9 @@ pub async fn run(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow:
     let listener = listen_at_origin().await?;
     let origin = listener.local_addr().context("the origin has no address")?;
     let serving = tokio::spawn(origin::serve(listener));
-    let platform = Platform::start(&stage.settings).await?;
+    let Some(platform) = serve::start(&stage.settings, &mut signals).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let seeded = seed::seed(&platform).await;
     let customer = match seeded {
         Ok(customer) => customer,
@@ -52,7 +53,8 @@ pub async fn run(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow:
         }
     };
     let cautions = tour::cautions(environment);
-    let told = tour::Tour { addresses: platform.addresses(), customer: &customer, origin, origin_name: ORIGIN_NAME };
+    let told =
+        tour::Tour { addresses: platform.addresses(), customer: &customer, origin, origin_name: ORIGIN_NAME };
     let data = stage.temporary.is_none().then(|| platform.data().path());
     commands::say(&told.text(&cautions, &stage.settings.time.zone.name, data))?;
     while signals.next().await == Wish::Reload {}
@@ -67,9 +69,12 @@ fn set_stage(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow::Res
     };
     let temporary = match given("data_dir")? {
         true => None,
-        false => Some(tempfile::Builder::new().prefix("tollgate-demo-").tempdir().context("no temporary folder")?),
+        false => {
+            Some(tempfile::Builder::new().prefix("tollgate-demo-").tempdir().context("no temporary folder")?)
+        }
     };
-    let data_dir = temporary.as_ref().map(|folder| folder.path().to_owned()).unwrap_or_else(|| PathBuf::from("."));
+    let data_dir =
+        temporary.as_ref().map(|folder| folder.path().to_owned()).unwrap_or_else(|| PathBuf::from("."));
     let mut own = vec![
         ("data_dir", data_dir.show()),
         ("gateway.allow_destinations", "127.0.0.0/8,::1/128".to_owned()),
@@ -86,7 +91,8 @@ fn set_stage(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow::Res
 
 /// Settings of listeners whose usual port somebody else has: any other port.
 fn taken_ports() -> Vec<(&'static str, String)> {
-    let listeners = items().into_iter().filter_map(|item| Some((item.name, item.default.parse::<SocketAddr>().ok()?)));
+    let listeners =
+        items().into_iter().filter_map(|item| Some((item.name, item.default.parse::<SocketAddr>().ok()?)));
     let taken = listeners.filter(|(_, address)| std::net::TcpListener::bind(address).is_err());
     taken.map(|(name, address)| (name, SocketAddr::new(address.ip(), 0).to_string())).collect()
 }

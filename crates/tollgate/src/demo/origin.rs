@@ -29,7 +29,7 @@ const LONGEST_HEAD: usize = 64 << 10;
 /// The longest a client may leave the server waiting, reading or writing.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections that `/stats` tells one by one: the latest.
-const TOLD: usize = 32;
+const TOLD: usize = 16;
 /// The largest body of `/bytes/N`: a TiB.
 const MOST_BYTES: u64 = 1 << 40;
 const SLICE: usize = 64 << 10;
@@ -251,10 +251,12 @@ impl Counts {
     /// What has been counted, without the connection that asks.
     fn stats(&mut self, asker: &Arc<Connection>) -> String {
         self.latest.retain(|connection| !Arc::ptr_eq(connection, asker));
-        let numbers = |c: &Arc<Connection>| (c.received.load(Ordering::Relaxed), c.sent.load(Ordering::Relaxed));
-        let (received, sent) = self.latest.iter().map(numbers).fold((self.received, self.sent), |total, one| {
-            (total.0.saturating_add(one.0), total.1.saturating_add(one.1))
-        });
+        let numbers =
+            |c: &Arc<Connection>| (c.received.load(Ordering::Relaxed), c.sent.load(Ordering::Relaxed));
+        let (received, sent) =
+            self.latest.iter().map(numbers).fold((self.received, self.sent), |total, one| {
+                (total.0.saturating_add(one.0), total.1.saturating_add(one.1))
+            });
         let told = self.latest.iter().take(TOLD).map(|connection| {
             let (received, sent) = numbers(connection);
             json!({ "peer": connection.peer.to_string(), "received": received, "sent": sent })
@@ -283,7 +285,11 @@ fn parse(head: Vec<u8>) -> io::Result<Request> {
         return Err(nonsense());
     };
     let field = |name: &str| {
-        let named = |line: &str| line.split_once(':').filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim().to_owned());
+        let named = |line: &str| {
+            line.split_once(':')
+                .filter(|(n, _)| n.eq_ignore_ascii_case(name))
+                .map(|(_, v)| v.trim().to_owned())
+        };
         text.split("\r\n").skip(1).find_map(named)
     };
     let length = field("content-length").map_or(Ok(0), |length| length.parse().map_err(|_| nonsense()))?;
@@ -346,7 +352,9 @@ mod tests {
     #[tokio::test]
     async fn it_keeps_connections_and_tells_the_address() {
         let origin = start().await;
-        let answers = ask(origin, "GET /ip HTTP/1.1\r\n\r\nHEAD /bytes/7 HTTP/1.1\r\n\r\nGET /no HTTP/1.0\r\n\r\n").await;
+        let answers =
+            ask(origin, "GET /ip HTTP/1.1\r\n\r\nHEAD /bytes/7 HTTP/1.1\r\n\r\nGET /no HTTP/1.0\r\n\r\n")
+                .await;
         let heads = answers.matches("HTTP/1.1 ").count();
         assert_eq!(heads, 3, "{answers}");
         assert!(answers.contains("\r\n\r\n127.0.0.1\nHTTP/1.1 200 OK"), "{answers}");

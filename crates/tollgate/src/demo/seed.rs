@@ -23,6 +23,9 @@ const MONEY: i64 = 10_000;
 /// The sub-accounts: user name and password.
 const LOGINS: [(&str, &str); 2] = [("alice", "alice-secret"), ("bob", "bob-secret")];
 
+/// The user name that the tour makes.
+const NEWCOMER: &str = "carol";
+
 /// Packages on sale: type, GB, cents per GB, days, GB on top, whether it is hot.
 const OFFERS: [(&str, i64, i64, i64, i64, bool); 6] = [
     ("residential", 1, 250, 30, 0, false),
@@ -57,6 +60,8 @@ pub(super) struct Customer {
     pub(super) sub_account: i64,
     /// The first sub-account's user name and password.
     pub(super) login: (&'static str, &'static str),
+    /// A user name for a sub-account that the tour makes: one that is still free.
+    pub(super) newcomer: String,
     /// The package that the tour buys.
     pub(super) offer: i64,
 }
@@ -70,9 +75,10 @@ pub(super) async fn seed(platform: &Platform) -> anyhow::Result<Customer> {
     exits(&operator).await?;
     let client = Client::new(&api, key.clone())?;
     let sub_account = logins(&client).await?;
+    let newcomer = free_name(&client).await?;
     let offer = offer_to_buy(&client).await?;
     let [login, _] = LOGINS;
-    Ok(Customer { key, sub_account, login, offer })
+    Ok(Customer { key, sub_account, login, newcomer, offer })
 }
 
 async fn customer(platform: &Platform, operator: &Client, api: &str) -> anyhow::Result<SecretString> {
@@ -90,18 +96,21 @@ async fn customer(platform: &Platform, operator: &Client, api: &str) -> anyhow::
             return Ok(key);
         }
     }
-    let rotated = operator.call(&Call::post(format!("/api/admin/accounts/{id}/rotate-key"), json!({}))).await?;
+    let rotated =
+        operator.call(&Call::post(format!("/api/admin/accounts/{id}/rotate-key"), json!({}))).await?;
     keep_key(platform, rotated.data()?)
 }
 
 fn keep_key(platform: &Platform, data: &Value) -> anyhow::Result<SecretString> {
-    let key: SecretString = data.get("api_key").and_then(Value::as_str).context("no api_key was given")?.into();
+    let key: SecretString =
+        data.get("api_key").and_then(Value::as_str).context("no api_key was given")?.into();
     platform.data().keep_secret(KEY_FILE, &key)?;
     Ok(key)
 }
 
 async fn find_account(operator: &Client) -> anyhow::Result<i64> {
-    let found = operator.call(&Call::get(format!("/api/admin/accounts?username={NAME}&page_size=1000"))).await?;
+    let found =
+        operator.call(&Call::get(format!("/api/admin/accounts?username={NAME}&page_size=1000"))).await?;
     find(found.data()?, "username", NAME)
 }
 
@@ -138,15 +147,28 @@ async fn logins(client: &Client) -> anyhow::Result<i64> {
         allowing_what_exists(client, &Call::post("/api/users/subuser/create", new)).await?;
     }
     let [(first, _), _] = LOGINS;
-    let found = client.call(&Call::get(format!("/api/users/subuser/list?user_name={first}&page_size=1000"))).await?;
+    let found =
+        client.call(&Call::get(format!("/api/users/subuser/list?user_name={first}&page_size=1000"))).await?;
     find(found.data()?, "username", first)
 }
 
-/// The first residential package that is for everybody.
+/// `carol`, or with a number behind where earlier demos on the same data have made her.
+async fn free_name(client: &Client) -> anyhow::Result<String> {
+    let found =
+        client.call(&Call::get(format!("/api/users/subuser/list?user_name={NEWCOMER}&page_size=1"))).await?;
+    Ok(match int(found.data()?, "total")? {
+        0 => NEWCOMER.to_owned(),
+        made => format!("{NEWCOMER}{}", made + 1),
+    })
+}
+
+/// The cheapest residential package.
 async fn offer_to_buy(client: &Client) -> anyhow::Result<i64> {
     let found = client.call(&Call::get("/api/users/traffic/packages?proxy_type=residential")).await?;
-    let offers = found.data()?.get("residential").and_then(Value::as_array).context("no residential packages")?;
-    let cheapest = offers.iter().min_by_key(|offer| offer.get("amount").and_then(Value::as_i64).unwrap_or(i64::MAX));
+    let offers =
+        found.data()?.get("residential").and_then(Value::as_array).context("no residential packages")?;
+    let cheapest =
+        offers.iter().min_by_key(|offer| offer.get("amount").and_then(Value::as_i64).unwrap_or(i64::MAX));
     int(cheapest.context("no residential package is on sale")?, "id")
 }
 

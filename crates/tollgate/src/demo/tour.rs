@@ -32,7 +32,8 @@ impl Tour<'_> {
         let mut text = self.welcome(kept);
         if !cautions.is_empty() {
             // Writing to a string cannot fail.
-            let _ = write!(text, "\n# First: your shell sends curl elsewhere.\nunset {}\n", cautions.join(" "));
+            let _ =
+                write!(text, "\n# First: your shell sends curl elsewhere.\nunset {}\n", cautions.join(" "));
         }
         text + &self.money() + &self.proxy() + &self.routes() + &self.usage(zone)
     }
@@ -45,7 +46,8 @@ impl Tour<'_> {
             None => format!("{address} (type by user name)"),
         });
         let gateways = gateways.collect::<Vec<_>>().join(", ");
-        let kept = kept.map_or("a temporary folder, deleted at the end".to_owned(), |path| path.display().to_string());
+        let kept = kept
+            .map_or("a temporary folder, deleted at the end".to_owned(), |path| path.display().to_string());
         let (login, password) = self.customer.login;
         format!(
             "\
@@ -67,12 +69,14 @@ Paste any of these into another shell.
     fn money(&self) -> String {
         let (me, wallet) = (self.get("me/info"), self.get("wallet/info"));
         let (packages, offer) = (self.get("traffic/packages?proxy_type=residential"), self.customer.offer);
-        let buy = self.get(&format!("traffic/packages/purchase?traffic_package_id={offer}&payment_type=wallet_only"));
+        let buy = self
+            .get(&format!("traffic/packages/purchase?traffic_package_id={offer}&payment_type=wallet_only"));
         let create = format!(
             "curl -sS -H 'X-API-Key: {}' -H 'Content-Type: application/json' \\\n  \
-             -d '{{\"username\":\"carol\",\"password\":\"carol-secret\",\"res_traffic_limit\":1}}' \\\n  \
+             -d '{{\"username\":\"{}\",\"password\":\"carol-secret\",\"res_traffic_limit\":1}}' \\\n  \
              http://{}/api/users/subuser/create; echo",
             self.customer.exposed_key(),
+            self.customer.newcomer,
             self.api()
         );
         format!(
@@ -96,7 +100,8 @@ Paste any of these into another shell.
         let what = "-o /dev/null -w '%{http_code}, %{size_download} bytes\\n'";
         let tunnel = self.through("http", "-p ", "", &format!("{what} http://{origin}/bytes/1000000"));
         let plain = self.through("http", "", "", &format!("{what} http://{origin}/bytes/1000000"));
-        let local = self.through("socks5", "-4 ", "", &format!("{what} http://localhost:{port}/bytes/1000000"));
+        let local =
+            self.through("socks5", "-4 ", "", &format!("{what} http://localhost:{port}/bytes/1000000"));
         let remote = self.through("socks5h", "", "", &format!("{what} http://{name}:{port}/bytes/1000000"));
         format!(
             "
@@ -134,12 +139,13 @@ for i in 1 2 3 4; do {sticky}; done
         let current = self.get("traffic/packages/current");
         let sub_account = self.get(&format!("subuser/{id}"));
         let days = format!("start_date=$(TZ={zone} date +%F)&end_date=$(TZ={zone} date +%F)");
-        let (trend, sub_trend) = (self.get(&format!("traffic/trend?{days}")), self.get(&format!("traffic/{id}/trend?{days}")));
+        let (trend, sub_trend) =
+            (self.get(&format!("traffic/trend?{days}")), self.get(&format!("traffic/{id}/trend?{days}")));
         let origin = self.origin;
         let (login, _) = self.customer.login;
         format!(
             "
-# What that has used: packages, {login}, the account's day and {login}'s; and what the origin counted
+# What that has used, a second later: packages, {login}, the account's day and {login}'s; what the origin counted
 {current}
 {sub_account}
 {trend}
@@ -151,7 +157,11 @@ curl -sS http://{origin}/stats
 
     /// A call of the customer's.
     fn get(&self, call: &str) -> String {
-        format!("curl -sS -H 'X-API-Key: {}' \"http://{}/api/users/{call}\"; echo", self.customer.exposed_key(), self.api())
+        format!(
+            "curl -sS -H 'X-API-Key: {}' \"http://{}/api/users/{call}\"; echo",
+            self.customer.exposed_key(),
+            self.api()
+        )
     }
 
     /// A request through the gateway.
@@ -183,12 +193,25 @@ mod tests {
 
     #[test]
     fn lines_are_whole() {
-        let customer =
-            Customer { key: "tg_key".to_owned().into(), sub_account: 3, login: ("alice", "alice-secret"), offer: 7 };
+        let customer = Customer {
+            key: "tg_key".to_owned().into(),
+            sub_account: 3,
+            login: ("alice", "alice-secret"),
+            newcomer: "carol".to_owned(),
+            offer: 7,
+        };
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let addresses =
-            Addresses { api: vec![local(8080)], gateway: vec![(local(7000), None)], metrics: vec![local(9090)] };
-        let tour = Tour { addresses: &addresses, customer: &customer, origin: local(8090), origin_name: "origin.test" };
+        let addresses = Addresses {
+            api: vec![local(8080)],
+            gateway: vec![(local(7000), None)],
+            metrics: vec![local(9090)],
+        };
+        let tour = Tour {
+            addresses: &addresses,
+            customer: &customer,
+            origin: local(8090),
+            origin_name: "origin.test",
+        };
         let text = tour.text(&["no_proxy"], "UTC", None);
         for line in [
             "unset no_proxy",

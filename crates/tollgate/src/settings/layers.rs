@@ -100,7 +100,13 @@ impl Layers {
     ///
     /// # Errors
     /// [`SettingsError::Unknown`].
-    pub fn lay(&mut self, items: &[Item], name: &str, text: String, origin: Origin) -> Result<(), SettingsError> {
+    pub fn lay(
+        &mut self,
+        items: &[Item],
+        name: &str,
+        text: String,
+        origin: Origin,
+    ) -> Result<(), SettingsError> {
         let Some(item) = items.iter().find(|item| item.name == name) else {
             return Err(unknown(items, name, name, origin));
         };
@@ -113,9 +119,10 @@ impl Layers {
     /// # Errors
     /// The file is not TOML, or holds what is no setting.
     pub fn lay_file(&mut self, items: &[Item], path: &Path, text: &str) -> Result<(), SettingsError> {
-        let table: toml::Table = text
-            .parse()
-            .map_err(|error: toml::de::Error| SettingsError::NotToml { path: path.to_owned(), why: error.to_string() })?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| SettingsError::NotToml {
+            path: path.to_owned(),
+            why: error.to_string(),
+        })?;
         let origin = Origin::File(path.to_owned());
         for (key, value) in &table {
             match value {
@@ -156,7 +163,13 @@ impl Layers {
         Ok(())
     }
 
-    fn lay_toml(&mut self, items: &[Item], name: &str, value: &toml::Value, origin: &Origin) -> Result<(), SettingsError> {
+    fn lay_toml(
+        &mut self,
+        items: &[Item],
+        name: &str,
+        value: &toml::Value,
+        origin: &Origin,
+    ) -> Result<(), SettingsError> {
         // An unknown name is told before a value of the wrong type.
         self.lay(items, name, String::new(), origin.clone())?;
         let text = as_text(value).map_err(|why| malformed(name, origin.clone(), why))?;
@@ -195,7 +208,8 @@ pub(super) fn malformed(name: &str, origin: Origin, why: impl Into<String>) -> S
 
 fn unknown(items: &[Item], written: &str, name: &str, origin: Origin) -> SettingsError {
     let in_environment = matches!(origin, Origin::Environment(_));
-    let near = items.iter().map(|item| (distance(item.name, name), item.name)).min().filter(|(far, _)| *far <= 4);
+    let near =
+        items.iter().map(|item| (distance(item.name, name), item.name)).min().filter(|(far, _)| *far <= 4);
     let hint = near.map(|(_, near)| if in_environment { environment_name(near) } else { near.to_owned() });
     let hint = hint.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
     SettingsError::Unknown { name: written.to_owned(), origin, hint }
@@ -227,7 +241,9 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, far) in [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3)] {
+        for (a, b, far) in
+            [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("", "ab", 2), ("kitten", "sitting", 3)]
+        {
             assert_eq!(distance(a, b), far, "{a} {b}");
         }
     }

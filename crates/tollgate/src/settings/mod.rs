@@ -302,7 +302,8 @@ fn config_file(
     flags: &Flags,
     environment: impl IntoIterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
 ) -> Option<PathBuf> {
-    let named = || environment.into_iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
+    let named =
+        || environment.into_iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
     flags.config.clone().or_else(named)
 }
 

@@ -22,7 +22,8 @@ fn defaults_are_those_of_the_platform_page() {
     let settings = in_environment(&[]).expect("the defaults parse");
     assert_eq!(settings.api.listen.show(), "127.0.0.1:8080");
     let gateway = &settings.gateway;
-    let ports = [&gateway.listen, &gateway.residential, &gateway.datacenter, &gateway.mobile].map(Value::show);
+    let ports =
+        [&gateway.listen, &gateway.residential, &gateway.datacenter, &gateway.mobile].map(Value::show);
     assert_eq!(ports, ["127.0.0.1:7000", "127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"]);
     assert_eq!(settings.metrics.listen.show(), "127.0.0.1:9090");
     assert_eq!(settings.gateway.blocked_ports, Ports(vec![25]));
@@ -57,9 +58,14 @@ fn every_name_that_others_rely_on_is_a_setting() {
 fn flags_win_over_the_environment_and_that_over_the_file_and_that_over_the_command() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t.toml");
-    std::fs::write(&path, "data_dir = 'file'\nroles = ['api', 'worker']\n[api]\nrate_limit = 7\n").expect("a file");
+    std::fs::write(&path, "data_dir = 'file'\nroles = ['api', 'worker']\n[api]\nrate_limit = 7\n")
+        .expect("a file");
     let flags = Flags { config: Some(path), values: vec![("data_dir", "--data-dir", "flag".to_owned())] };
-    let variables = environment(&[("TOLLGATE_DATA_DIR", "environment"), ("TOLLGATE_API__RATE_LIMIT", "9"), ("PATH", "x")]);
+    let variables = environment(&[
+        ("TOLLGATE_DATA_DIR", "environment"),
+        ("TOLLGATE_API__RATE_LIMIT", "9"),
+        ("PATH", "x"),
+    ]);
     let command = [("demo", "api.rate_limit", "1"), ("demo", "drain_timeout", "1s")];
     let layers = gather(&command, &flags, variables).expect("layers");
     let settings = Settings::read(&layers).expect("settings");
@@ -67,10 +73,14 @@ fn flags_win_over_the_environment_and_that_over_the_file_and_that_over_the_comma
     assert_eq!(settings.api.rate_limit, 9);
     assert_eq!(settings.general.roles.show(), "api,worker");
     assert_eq!(settings.general.drain_timeout, Duration::from_secs(1));
-    let origins: Vec<_> = effective(&layers).expect("values").into_iter().map(|(name, _, o)| (name, o.to_string())).collect();
-    for (name, origin) in
-        [("data_dir", "--data-dir"), ("api.rate_limit", "$TOLLGATE_API__RATE_LIMIT"), ("drain_timeout", "tollgate demo"), ("time.zone", "default")]
-    {
+    let origins: Vec<_> =
+        effective(&layers).expect("values").into_iter().map(|(name, _, o)| (name, o.to_string())).collect();
+    for (name, origin) in [
+        ("data_dir", "--data-dir"),
+        ("api.rate_limit", "$TOLLGATE_API__RATE_LIMIT"),
+        ("drain_timeout", "tollgate demo"),
+        ("time.zone", "default"),
+    ] {
         assert!(origins.contains(&(name, origin.to_owned())), "{name} {origin}: {origins:?}");
     }
 }
@@ -82,7 +92,8 @@ fn the_environment_can_name_the_file() {
     std::fs::write(&path, "[api]\nrate_limit = 7\n").expect("a file");
     let settings = in_environment(&[("TOLLGATE_CONFIG", path.to_str().expect("UTF-8"))]).expect("settings");
     assert_eq!(settings.api.rate_limit, 7);
-    let missing = in_environment(&[("TOLLGATE_CONFIG", "/nonexistent.toml")]).expect_err("no such file").to_string();
+    let missing =
+        in_environment(&[("TOLLGATE_CONFIG", "/nonexistent.toml")]).expect_err("no such file").to_string();
     assert!(missing.contains("/nonexistent.toml"), "{missing}");
 }
 
@@ -90,13 +101,21 @@ fn the_environment_can_name_the_file() {
 fn wrong_settings_are_named() {
     let said = |result: Result<Settings, SettingsError>| result.expect_err("wrong").to_string();
     for (name, value, expected) in [
-        ("TOLLGATE_GATEWAY__LISTN", "x", "no setting TOLLGATE_GATEWAY__LISTN (did you mean TOLLGATE_GATEWAY__LISTEN?)"),
+        (
+            "TOLLGATE_GATEWAY__LISTN",
+            "x",
+            "no setting TOLLGATE_GATEWAY__LISTN (did you mean TOLLGATE_GATEWAY__LISTEN?)",
+        ),
         ("TOLLGATE_NONSENSE_AND_MORE", "x", "no setting TOLLGATE_NONSENSE_AND_MORE;"),
         ("TOLLGATE_", "x", "no setting TOLLGATE_"),
         ("TOLLGATE_API__LISTEN", "8080", "$TOLLGATE_API__LISTEN: the setting api.listen must be IP:PORT"),
         ("TOLLGATE_TIME__ZONE", "Mars", "the setting time.zone must be an IANA time zone"),
         ("TOLLGATE_STORE__URL", "mysql://x", "the setting store.url is not understood"),
-        ("TOLLGATE_GATEWAY__ALLOW_DESTINATIONS", "10.0.0.0/33", "the setting gateway.allow_destinations must be"),
+        (
+            "TOLLGATE_GATEWAY__ALLOW_DESTINATIONS",
+            "10.0.0.0/33",
+            "the setting gateway.allow_destinations must be",
+        ),
     ] {
         let said = said(in_environment(&[(name, value)]));
         assert!(said.contains(expected), "{said}");
@@ -149,5 +168,8 @@ fn the_page_is_up_to_date() {
         std::fs::write(&path, page()).expect("the page is written");
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == page(), "docs/settings.md is out of date: TOLLGATE_TEST_WRITE=1 cargo test -p tollgate settings");
+    assert!(
+        written == page(),
+        "docs/settings.md is out of date: TOLLGATE_TEST_WRITE=1 cargo test -p tollgate settings"
+    );
 }

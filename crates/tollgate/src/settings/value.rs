@@ -100,7 +100,8 @@ pub struct Listen(pub Vec<SocketAddr>);
 
 impl Value for Listen {
     fn parse(text: &str) -> Result<Self, String> {
-        list(text, "must be IP:PORT, or several separated by commas (for example 0.0.0.0:8080,[::]:8080)").map(Self)
+        list(text, "must be IP:PORT, or several separated by commas (for example 0.0.0.0:8080,[::]:8080)")
+            .map(Self)
     }
 
     fn show(&self) -> String {
@@ -128,7 +129,8 @@ pub struct Destinations(pub Vec<Cidr>);
 
 impl Value for Destinations {
     fn parse(text: &str) -> Result<Self, String> {
-        list(text, "must be ranges of addresses separated by commas (for example 10.0.0.0/8,fd00::/8)").map(Self)
+        list(text, "must be ranges of addresses separated by commas (for example 10.0.0.0/8,fd00::/8)")
+            .map(Self)
     }
 
     fn show(&self) -> String {
@@ -142,10 +144,13 @@ pub struct Hosts(pub Vec<(String, IpAddr)>);
 
 impl Value for Hosts {
     fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || "must be name=address, several separated by commas (for example db.internal=10.0.0.5)".to_owned();
+        let wrong = || {
+            "must be name=address, several separated by commas (for example db.internal=10.0.0.5)".to_owned()
+        };
         let host = |part: String| {
             let (name, address) = part.split_once('=')?;
-            let fine = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+            let fine =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
             Some((name.to_ascii_lowercase(), address.parse().ok()?)).filter(|_| fine)
         };
         let parts: Vec<String> = list(text, "")?;
@@ -186,7 +191,9 @@ impl Value for Roles {
                 "api" => roles.api = true,
                 "worker" => roles.worker = true,
                 "gateway" => roles.gateway = true,
-                _ => return Err("must be one or more of api, worker, gateway, separated by commas".to_owned()),
+                _ => {
+                    return Err("must be one or more of api, worker, gateway, separated by commas".to_owned());
+                }
             }
         }
         Ok(roles)
@@ -336,7 +343,8 @@ pub struct AdminToken(pub SecretString);
 impl Value for AdminToken {
     fn parse(text: &str) -> Result<Self, String> {
         let fine = (24..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        fine.then(|| Self(text.into())).ok_or_else(|| "must be 24 to 256 printable characters without blanks".to_owned())
+        fine.then(|| Self(text.into()))
+            .ok_or_else(|| "must be 24 to 256 printable characters without blanks".to_owned())
     }
 
     fn show(&self) -> String {
@@ -382,7 +390,10 @@ mod tests {
         assert_eq!(round_trip::<Hosts>("A.b=::1,c=1.2.3.4").as_deref(), Some("a.b=::1,c=1.2.3.4"));
         assert_eq!(round_trip::<Ports>("25,465").as_deref(), Some("25,465"));
         assert_eq!(round_trip::<Roles>("gateway, api").as_deref(), Some("api,gateway"));
-        assert_eq!(round_trip::<LogLevel>("info,tollgate_gateway=debug").as_deref(), Some("info,tollgate_gateway=debug"));
+        assert_eq!(
+            round_trip::<LogLevel>("info,tollgate_gateway=debug").as_deref(),
+            Some("info,tollgate_gateway=debug")
+        );
         assert_eq!(round_trip::<ZoneName>("Asia/Shanghai").as_deref(), Some("Asia/Shanghai"));
     }
 

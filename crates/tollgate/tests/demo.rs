@@ -1,0 +1,107 @@
+//! The demo's lines, pasted as they are into a shell.
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{Running, eventually, said, tollgate};
+use serde_json::Value;
+
+/// A demo that runs, and what it printed.
+struct Demo {
+    running: Running,
+    lines: String,
+}
+
+fn start(arguments: &[&str]) -> Demo {
+    let arguments = [&["demo"], arguments].concat();
+    let mut child = tollgate(&arguments, &[])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let out = child.stdout.take().expect("what it prints");
+    let mut running = Running::watch(child, out);
+    running.line(|line| line.starts_with("Paste any of these"));
+    let mut lines = String::new();
+    while !lines.trim_end().ends_with("/stats") {
+        lines = lines + &running.line(|_| true) + "\n";
+    }
+    Demo { running, lines }
+}
+
+/// Pastes the paragraph under a heading; gives what came of it, line by line.
+fn paste(demo: &Demo, heading: &str) -> Vec<String> {
+    let paragraph = demo.lines.split("\n\n").find(|paragraph| paragraph.trim_start().starts_with(heading));
+    let paragraph = paragraph.unwrap_or_else(|| panic!("{heading}:\n{}", demo.lines));
+    let unset = "unset http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY\n";
+    let shell =
+        Command::new("bash").arg("-c").arg(format!("{unset}{paragraph}")).output().expect("bash and curl");
+    let (code, out, error) = said(shell);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{paragraph}");
+    out.lines().map(str::to_owned).collect()
+}
+
+fn answers(demo: &Demo, heading: &str) -> Vec<Value> {
+    let lines = paste(demo, heading);
+    let answers: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    for answer in &answers {
+        assert_eq!(answer["code"], 0, "{answer}");
+    }
+    answers
+}
+
+#[test]
+fn every_line_works_as_it_is_and_every_byte_is_accounted_for() {
+    let demo = start(&[]);
+    let account = answers(&demo, "# The account and its wallet");
+    assert_eq!(account[1]["data"]["balance"], 10_000);
+    answers(&demo, "# A sub-account");
+    let bought = answers(&demo, "# What is on sale");
+    assert_eq!(bought[1]["data"]["amount"], 250);
+
+    let transfers = paste(&demo, "# A megabyte through the gateway");
+    assert_eq!(transfers, ["200, 1000000 bytes"; 4]);
+    let exits = paste(&demo, "# Where it leaves");
+    assert!(exits[4].starts_with("127.0.14."), "in Japan: {exits:?}");
+    assert!(exits[5].starts_with("127.0.19."), "in Manchester: {exits:?}");
+    let session = paste(&demo, "# A sticky session");
+    assert_eq!(session, vec![session[0].clone(); 4]);
+
+    eventually("the bill is what the origin counted", || {
+        let lines = paste(&demo, "# What that has used").join("\n");
+        let told: Vec<Value> = serde_json::Deserializer::from_str(&lines)
+            .into_iter()
+            .map(|value| value.expect("JSON"))
+            .collect();
+        let [current, sub_account, trend, sub_trend, stats] = &told[..] else { panic!("{told:?}") };
+        let day = |trend: &Value, proxy_type: &str| {
+            trend["data"][proxy_type][0]["total_traffic"].as_i64().unwrap_or(0)
+        };
+        let residential = current["data"]["residential"]["cost_traffic"].as_i64().expect("bytes");
+        let sub_account = &sub_account["data"];
+        assert_eq!(trend["data"]["residential"][0]["wallet_traffic"], 0);
+        residential == sub_account["used_res_traffic"].as_i64().expect("bytes")
+            && residential == day(trend, "residential")
+            && residential == day(sub_trend, "residential")
+            && residential + day(trend, "mobile") == stats["total"].as_i64().expect("bytes")
+    });
+    assert_eq!(demo.running.stop(), "", "nothing to complain about");
+}
+
+#[test]
+fn a_demo_on_kept_data_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags = ["--data-dir", folder.path().to_str().expect("UTF-8")];
+    let demo = start(&flags);
+    answers(&demo, "# A sub-account");
+    answers(&demo, "# What is on sale");
+    let first = answers(&demo, "# The account and its wallet");
+    demo.running.stop();
+    let demo = start(&flags);
+    answers(&demo, "# A sub-account");
+    assert_eq!(answers(&demo, "# The account and its wallet"), first, "the same key, no money given twice");
+    demo.running.stop();
+    let (code, out, _) = common::run(&["audit", flags[0], flags[1]], &[]);
+    assert_eq!(code, Some(0), "{out}");
+}
