@@ -209,23 +209,24 @@ fn is_number(label: &str) -> bool {
         || hex.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Runs the decoder of RFC 3492 §6.2 and says only whether it comes to an end.
-fn decode_punycode(encoded: &str) -> Option<()> {
+/// Decodes a label without its `xn--` (RFC 3492 §6.2); `None` where it encodes nothing.
+fn decode_punycode(encoded: &str) -> Option<String> {
     let (basic, tail) = encoded.rsplit_once('-').unwrap_or(("", encoded));
     let mut digits = tail.bytes().peekable();
     digits.peek()?;
-    let mut count = u32::try_from(basic.len()).ok()?;
+    let mut decoded: Vec<char> = basic.chars().collect();
     let (mut code, mut index, mut bias) = (128_u32, 0_u32, 72_u32);
     while digits.peek().is_some() {
         let before = index;
         index = punycode_delta(&mut digits, index, bias)?;
-        count = count.checked_add(1)?;
+        let count = u32::try_from(decoded.len()).ok()?.checked_add(1)?;
         bias = punycode_bias(index.checked_sub(before)?, count, before == 0);
         code = code.checked_add(index / count)?;
-        char::from_u32(code)?;
-        index = (index % count).checked_add(1)?;
+        index %= count;
+        decoded.insert(usize::try_from(index).ok()?, char::from_u32(code)?);
+        index = index.checked_add(1)?;
     }
-    Some(())
+    Some(decoded.into_iter().collect())
 }
 
 /// One variable-length number of RFC 3492, added to `index`.
