@@ -58,8 +58,9 @@ impl Door {
             .write_all(format!("CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n{auth}\r\n").as_bytes())
             .await?;
         let mut head = Vec::with_capacity(512);
-        // The origin speaks only when spoken to, so nothing of the tunnel can follow the head.
-        while !head.ends_with(b"\r\n\r\n") {
+        // The origin speaks only when spoken to, so nothing of the tunnel can follow the head; the
+        // body of a refusal may.
+        while !head.windows(4).any(|window| window == b"\r\n\r\n") {
             if stream.read_buf(&mut head).await? == 0 {
                 bail!("the daemon closed the connection");
             }

@@ -97,7 +97,7 @@ pub(crate) async fn settle(
         figures.push(figure("database's CPU %", share(before, after)));
     }
     if let (Some(before), Some(after)) = (before.2, after.2) {
-        figures.push(figure("leases settled per second", (after - before) / wall));
+        figures.push(figure("reports settled per second", (after - before) / wall));
     }
     figures.push(figure("messages per second", pings as f64 / wall));
     figures.push(figure("all billed after ms", lag.as_secs_f64() * 1e3));
@@ -195,7 +195,8 @@ async fn billed_of(tollgate: &Tollgate, account: &PayingAccount) -> Result<u64> 
     Ok(used.sum())
 }
 
-/// How many leases Tollgate's own counters say were settled so far; none where they do not say.
+/// How many usage reports, each of many leases, Tollgate's own counters say were settled so far;
+/// none where they do not say.
 async fn settled(tollgate: &Tollgate) -> Option<f64> {
     let mut client = HttpClient::new(tollgate.metrics_address());
     let request = b"GET /metrics HTTP/1.1\r\nHost: metrics\r\n\r\n";
@@ -203,9 +204,9 @@ async fn settled(tollgate: &Tollgate) -> Option<f64> {
     settled_in(&String::from_utf8_lossy(body))
 }
 
-/// The sum of the counters of settled leases in an exposition.
+/// The sum of the counters of settled reports in an exposition.
 fn settled_in(exposition: &str) -> Option<f64> {
-    let counts = exposition.lines().filter(|line| line.starts_with("tollgate_leases_settled_total"));
+    let counts = exposition.lines().filter(|line| line.starts_with("tollgate_gateway_settlements_total"));
     let values: Vec<f64> = counts.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
     (!values.is_empty()).then(|| values.iter().sum())
 }
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn counters_are_summed_over_their_labels() {
-        let text = "# TYPE x counter\ntollgate_leases_settled_total{a=\"1\"} 3\ntollgate_leases_settled_total{a=\"2\"} 4\n";
+        let text = "# TYPE x counter\ntollgate_gateway_settlements_total{a=\"1\"} 3\ntollgate_gateway_settlements_total{a=\"2\"} 4\n";
         assert_eq!(settled_in(text), Some(7.0));
         assert_eq!(settled_in("other_total 3\n"), None);
     }

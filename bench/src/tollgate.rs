@@ -128,7 +128,8 @@ pub(crate) async fn create_sub_account(api: &mut ApiClient, name: &str) -> Resul
     Ok(())
 }
 
-/// Waits until the gateway lets somebody in: a change reaches it a moment after it is made.
+/// Waits until the gateway lets somebody in: a change reaches it a moment after it is made. Asks
+/// seldom, because failed logins are held against the address that they come from.
 pub(crate) async fn until_admitted(door: &Door, origin: SocketAddr) -> Result<()> {
     let deadline = Instant::now() + DIRECTORY_PATIENCE;
     loop {
@@ -137,7 +138,7 @@ pub(crate) async fn until_admitted(door: &Door, origin: SocketAddr) -> Result<()
             Err(error) if Instant::now() > deadline => {
                 return Err(error.context("the gateway does not let anybody in"));
             }
-            Err(_) => sleep(Duration::from_millis(50)).await,
+            Err(_) => sleep(Duration::from_millis(200)).await,
         }
     }
 }
