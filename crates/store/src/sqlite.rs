@@ -14,7 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use rustix::fs::FlockOperation;
 use tokio::sync::mpsc;
 
-use crate::db::{Access, Counters, Crew, Options, Order, Orders, Queues, next_order};
+use crate::db::{Counters, Crew, Options, Order, Orders, Queues, next_order};
 use crate::error::{Failure, Remedy};
 use crate::job::{Job, Ran};
 use crate::migrate::{self, Dialect};
@@ -254,7 +254,7 @@ struct Reader {
 
 impl Reader {
     fn serve(&self, orders: &Orders) {
-        while let Some(Order { mut job, access: Access::Read | Access::Write }) = next_order(orders) {
+        while let Some(Order { mut job, .. }) = next_order(orders) {
             match self.once(job.as_mut()) {
                 Ok(()) => {
                     self.counters.read();
