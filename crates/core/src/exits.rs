@@ -97,7 +97,7 @@ pub async fn update(core: &Core, actor: Actor, id: ExitId, change: ExitChange) -
     let now = core.now();
     let sealed = seal(core, &change)?;
     write_and_publish(core, move |tx| {
-        let row = store::exits::by_id(tx, id)?.ok_or(Error::NotFound(Noun::Exit))?;
+        let row = store::exits::lock(tx, id)?.ok_or(Error::NotFound(Noun::Exit))?;
         let row = changed(row, &change, sealed.clone());
         check(&row)?;
         store::exits::update(tx, &row, now).map_err(name_taken)?;
@@ -114,7 +114,7 @@ pub async fn update(core: &Core, actor: Actor, id: ExitId, change: ExitChange) -
 pub async fn delete(core: &Core, actor: Actor, id: ExitId) -> Result<(), Error> {
     let now = core.now();
     write_and_publish(core, move |tx| {
-        let row = store::exits::by_id(tx, id)?.ok_or(Error::NotFound(Noun::Exit))?;
+        let row = store::exits::lock(tx, id)?.ok_or(Error::NotFound(Noun::Exit))?;
         store::exits::delete(tx, id)?;
         log(tx, &actor, "exit.deleted", &row, now)?;
         directory::publish(tx, Subject::Exits, now)

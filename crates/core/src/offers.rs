@@ -85,7 +85,7 @@ pub async fn update(core: &Core, actor: Actor, id: OfferId, change: OfferChange)
     let now = core.now();
     core.db()
         .write(move |tx| {
-            let offer = store::offers::by_id(tx, id)?.ok_or(Error::NotFound(Noun::Offer))?;
+            let offer = store::offers::lock(tx, id)?.ok_or(Error::NotFound(Noun::Offer))?;
             let change = change.clone();
             let offer = Offer {
                 proxy_type: change.proxy_type.unwrap_or(offer.proxy_type),

@@ -13,6 +13,8 @@ statements! {
                      bind_ip = ?8, country = ?9, state = ?10, city = ?11, asn = ?12, weight = ?13, max_connections = ?14,
                      status = ?15, updated_at = ?16
               WHERE id = ?1";
+    /// Held to the end of the transaction: of two changes at once, neither undoes the other.
+    LOCK = "SELECT id FROM exits WHERE id = ?1{for_update}";
     BY_ID = "SELECT id, name, proxy_type, kind, address, username, password_sealed, bind_ip, country, state, city, asn,
                     weight, max_connections, status, created_at, updated_at
              FROM exits WHERE id = ?1";
@@ -84,7 +86,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &ExitRow, now: Time) -> Result<ExitId, Error
         status(new.active),
         now
     ];
-    tx.insert(INSERT, &values).map(ExitId::new)
+    tx.insert(INSERT, values).map(ExitId::new)
 }
 
 /// Writes an exit back. [`Error::UniqueViolation`] where the name is taken.
@@ -107,28 +109,34 @@ pub fn update(tx: &mut Tx<'_>, exit: &ExitRow, now: Time) -> Result<(), Error> {
         status(exit.active),
         now
     ];
-    tx.execute(UPDATE, &values).map(drop)
+    tx.execute(UPDATE, values).map(drop)
 }
 
 /// One exit.
 pub fn by_id(tx: &mut Tx<'_>, id: ExitId) -> Result<Option<ExitRow>, Error> {
-    tx.opt(BY_ID, &params![id], exit)
+    tx.opt(BY_ID, params![id], exit)
+}
+
+/// The same, locked to the end of the transaction.
+pub fn lock(tx: &mut Tx<'_>, id: ExitId) -> Result<Option<ExitRow>, Error> {
+    tx.opt(LOCK, params![id], |row| row.i64(0))?;
+    by_id(tx, id)
 }
 
 /// Every exit, by id.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<ExitRow>, Error> {
-    tx.all(ALL_EXITS, &params![], exit)
+    tx.all(ALL_EXITS, params![], exit)
 }
 
 /// A page of exits, newest first, and how many there are.
 pub fn page(tx: &mut Tx<'_>, limit: i64, offset: i64) -> Result<(Vec<ExitRow>, i64), Error> {
-    let total = tx.one(COUNT, &params![], |row| row.i64(0))?;
-    Ok((tx.all(PAGE, &params![limit, offset], exit)?, total))
+    let total = tx.one(COUNT, params![], |row| row.i64(0))?;
+    Ok((tx.all(PAGE, params![limit, offset], exit)?, total))
 }
 
 /// Takes an exit away; answers whether there was one.
 pub fn delete(tx: &mut Tx<'_>, id: ExitId) -> Result<bool, Error> {
-    Ok(tx.execute(DELETE, &params![id])? > 0)
+    Ok(tx.execute(DELETE, params![id])? > 0)
 }
 
 const fn status(active: bool) -> &'static str {

@@ -12,6 +12,8 @@ statements! {
     UPDATE = "UPDATE package_offers SET proxy_type = ?2, traffic_gb = ?3, price = ?4, duration = ?5, plan_type = ?6,
                      is_hot = ?7, extra_add_traffic = ?8, plan_desc = ?9, on_sale = ?10, updated_at = ?11
               WHERE id = ?1";
+    /// Held to the end of the transaction: of two changes at once, neither undoes the other.
+    LOCK = "SELECT id FROM package_offers WHERE id = ?1{for_update}";
     BY_ID = "SELECT id, proxy_type, traffic_gb, price, duration, plan_type, is_hot, extra_add_traffic, plan_desc, on_sale,
                     created_at, updated_at
              FROM package_offers WHERE id = ?1";
@@ -74,7 +76,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &Offer, now: Time) -> Result<OfferId, Error>
         new.on_sale,
         now
     ];
-    tx.insert(INSERT, &values).map(OfferId::new)
+    tx.insert(INSERT, values).map(OfferId::new)
 }
 
 /// Writes an item back.
@@ -92,35 +94,41 @@ pub fn update(tx: &mut Tx<'_>, offer: &Offer, now: Time) -> Result<(), Error> {
         offer.on_sale,
         now
     ];
-    tx.execute(UPDATE, &values).map(drop)
+    tx.execute(UPDATE, values).map(drop)
 }
 
 /// One item, on sale or not.
 pub fn by_id(tx: &mut Tx<'_>, id: OfferId) -> Result<Option<Offer>, Error> {
-    tx.opt(BY_ID, &params![id], offer)
+    tx.opt(BY_ID, params![id], offer)
+}
+
+/// The same, locked to the end of the transaction.
+pub fn lock(tx: &mut Tx<'_>, id: OfferId) -> Result<Option<Offer>, Error> {
+    tx.opt(LOCK, params![id], |row| row.i64(0))?;
+    by_id(tx, id)
 }
 
 /// A page of all items, newest first, and how many there are.
 pub fn page(tx: &mut Tx<'_>, limit: i64, offset: i64) -> Result<(Vec<Offer>, i64), Error> {
-    let total = tx.one(COUNT, &params![], |row| row.i64(0))?;
-    Ok((tx.all(ALL_OFFERS, &params![limit, offset], offer)?, total))
+    let total = tx.one(COUNT, params![], |row| row.i64(0))?;
+    Ok((tx.all(ALL_OFFERS, params![limit, offset], offer)?, total))
 }
 
 /// What an account can buy, by type and size; only that item where one is named.
 pub fn visible(tx: &mut Tx<'_>, account: AccountId, only: Option<OfferId>) -> Result<Vec<Offer>, Error> {
-    tx.all(VISIBLE, &params![account, only.map_or(0, OfferId::get)], offer)
+    tx.all(VISIBLE, params![account, only.map_or(0, OfferId::get)], offer)
 }
 
 /// For whom a custom item was made.
 pub fn accounts_of(tx: &mut Tx<'_>, id: OfferId) -> Result<Vec<AccountId>, Error> {
-    tx.all(ACCOUNTS_OF, &params![id], |row| Ok(AccountId::new(row.i64(0)?)))
+    tx.all(ACCOUNTS_OF, params![id], |row| Ok(AccountId::new(row.i64(0)?)))
 }
 
 /// Says for whom a custom item was made.
 pub fn set_accounts(tx: &mut Tx<'_>, id: OfferId, accounts: &[AccountId]) -> Result<(), Error> {
-    tx.execute(CLEAR_ACCOUNTS, &params![id])?;
+    tx.execute(CLEAR_ACCOUNTS, params![id])?;
     for account in accounts {
-        tx.execute(ADD_ACCOUNT, &params![id, *account])?;
+        tx.execute(ADD_ACCOUNT, params![id, *account])?;
     }
     Ok(())
 }

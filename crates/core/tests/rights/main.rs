@@ -1,6 +1,7 @@
 //! Rights through the real store: who may do what, what is taken and what is refused, and that
 //! gateways hear of every change.
 
+mod changes;
 mod directory;
 mod parameters;
 mod secrets;
