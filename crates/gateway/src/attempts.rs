@@ -71,7 +71,8 @@ mod tests {
         let attempts = Attempts::new(10, Duration::from_secs(60));
         let now = Instant::now();
         let guesser: IpAddr = "198.51.100.1".parse().unwrap();
-        let looked_at = (0..1_000).filter(|_| attempts.may_try(guesser, now)).map(|_| attempts.failed(guesser, now));
+        let looked_at =
+            (0..1_000).filter(|_| attempts.may_try(guesser, now)).map(|_| attempts.failed(guesser, now));
         assert_eq!(looked_at.count(), 10);
         assert!(!attempts.may_try(guesser, now));
         assert!(attempts.may_try("198.51.100.2".parse().unwrap(), now));

@@ -73,8 +73,8 @@ pub(crate) async fn socks5(
     match (method, login) {
         (socks5::Method::NoAuth, _) => {}
         (socks5::Method::UserPass, Some(login)) => {
-            let credentials =
-                socks5::client_credentials(&login.username, login.password.expose_secret()).map_err(|_| turned_away())?;
+            let credentials = socks5::client_credentials(&login.username, login.password.expose_secret())
+                .map_err(|_| turned_away())?;
             write_all(stream, &credentials).await?;
             if !answer.next(|buf| socks5::parse_auth(buf).map_err(|_| ())).await? {
                 return Err(turned_away());
@@ -149,8 +149,12 @@ fn refused_by_http(status: u16) -> DialError {
 
 fn refused_by_socks(reply: Rep) -> DialError {
     match reply {
-        Rep::NetworkUnreachable | Rep::HostUnreachable => DialError::new(Blame::Target, Refusal::Unreachable, "the target cannot be reached"),
-        Rep::ConnectionRefused => DialError::new(Blame::Target, Refusal::ConnectionRefused, "the target refused the connection"),
+        Rep::NetworkUnreachable | Rep::HostUnreachable => {
+            DialError::new(Blame::Target, Refusal::Unreachable, "the target cannot be reached")
+        }
+        Rep::ConnectionRefused => {
+            DialError::new(Blame::Target, Refusal::ConnectionRefused, "the target refused the connection")
+        }
         Rep::TtlExpired => DialError::new(Blame::Target, Refusal::Timeout, "the target did not answer"),
         _ => DialError::new(Blame::Unclear, Refusal::BadGateway, "the exit could not reach the target"),
     }

@@ -52,7 +52,9 @@ impl FromStr for Cidr {
         let most = if network.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => most,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => digits.parse().map_err(|_| bad())?,
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                digits.parse().map_err(|_| bad())?
+            }
             Some(_) => return Err(bad()),
         };
         if prefix > most { Err(bad()) } else { Ok(Self { network, prefix }) }
@@ -96,7 +98,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_range() {
-        for bad in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/", "ten/8", "::/129", "10.0/8"] {
+        for bad in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/+8", "10.0.0.0/", "ten/8", "::/129", "10.0/8"]
+        {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }
     }

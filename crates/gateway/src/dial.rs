@@ -194,7 +194,8 @@ impl Dialer {
         race(addresses, bind_ip).await.map_err(|error| direct_failure(&error, bind_ip.is_some()))
     }
 
-    /// The target's addresses that may be reached: those that pass, where at least one does.
+    /// The target's addresses that may be reached: those that pass, where at least one does. A name
+    /// that means the gateway itself by any of its addresses is refused as a whole.
     async fn checked_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
         let resolved = match &target.host {
             Host::Ip(ip) => vec![*ip],
@@ -206,6 +207,7 @@ impl Dialer {
             let address = SocketAddr::new(ip.to_canonical(), target.port);
             match self.guard.address(address) {
                 Ok(()) => open.push(address),
+                Err(blocked) if self.guard.is_own(address) => return Err(blocked.into()),
                 Err(blocked) => closed = Some(blocked),
             }
         }
@@ -224,10 +226,11 @@ impl Dialer {
             Host::Ip(ip) => vec![*ip],
             Host::Name(name) => self.resolver.resolve(name).await.map_err(|_| misnamed())?,
         };
-        let addresses = ips.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, place.port)).collect();
-        race(addresses, None).await.map_err(|error| {
-            if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) }
-        })
+        let addresses =
+            ips.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, place.port)).collect();
+        race(addresses, None)
+            .await
+            .map_err(|error| if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) })
     }
 }
 
@@ -304,7 +307,9 @@ fn own_limits() -> DialError {
 
 fn dns_failure(error: ResolveError) -> DialError {
     match error {
-        ResolveError::Failed => DialError::new(Blame::Target, Refusal::DnsFailed, "the name does not resolve"),
+        ResolveError::Failed => {
+            DialError::new(Blame::Target, Refusal::DnsFailed, "the name does not resolve")
+        }
         ResolveError::Timeout => {
             DialError::new(Blame::Target, Refusal::Timeout, "the name server did not answer")
         }

@@ -176,16 +176,14 @@ impl From<Broke> for Failure {
 }
 
 impl State {
-    fn conclude(
-        &self,
-        ended: Result<Final, Failure>,
-        head: &RequestHead,
-        reused: bool,
-    ) -> Exchanged {
+    fn conclude(&self, ended: Result<Final, Failure>, head: &RequestHead, reused: bool) -> Exchanged {
         let failure = match ended {
             Ok(last) if last.upgraded => return Exchanged::Upgraded,
             Ok(last) => {
-                return Exchanged::Whole { client_stays: last.client_stays, upstream_stays: last.upstream_stays };
+                return Exchanged::Whole {
+                    client_stays: last.client_stays,
+                    upstream_stays: last.upstream_stays,
+                };
             }
             Err(failure) => failure,
         };
@@ -338,7 +336,12 @@ impl Download<'_> {
         self.send(&blank_line).await
     }
 
-    async fn relay_body(&self, mut body: BodyReader, unchunk: bool, buf: &mut Vec<u8>) -> Result<(), Failure> {
+    async fn relay_body(
+        &self,
+        mut body: BodyReader,
+        unchunk: bool,
+        buf: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
         loop {
             let mut data = Vec::new();
             let step = if unchunk {

@@ -13,7 +13,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, ProxyType, Refusal, Unavailable,
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, ProxyType, Refusal,
+    Unavailable,
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
@@ -310,7 +311,11 @@ impl<C: Control> Shared<C> {
         let healthy = |exit| self.health.is_healthy(exit, now);
         let exits = route(&self.directory(), &caller.payer, &caller.route, draw, healthy);
         if exits.is_empty() {
-            return Err(Refused::caller(caller, Refusal::NoExit, "no healthy exit matches what was asked for"));
+            return Err(Refused::caller(
+                caller,
+                Refusal::NoExit,
+                "no healthy exit matches what was asked for",
+            ));
         }
         Ok(exits)
     }
@@ -368,9 +373,7 @@ async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health
     }
 }
 
-fn bind(
-    listeners: &[(SocketAddr, Option<ProxyType>)],
-) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
+fn bind(listeners: &[(SocketAddr, Option<ProxyType>)]) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
     let mut ports = Vec::new();
     let mut addresses = Vec::new();
     for (address, proxy_type) in listeners.iter().copied() {

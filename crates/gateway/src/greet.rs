@@ -44,7 +44,9 @@ pub(crate) async fn greet(
         let protocol = loop {
             match client.io.buf.first().copied() {
                 Some(first) => break sniff(first),
-                None if fill(&client.io.stream, &mut client.io.buf).await? == 0 => return Ok(Greeted::Closed),
+                None if fill(&client.io.stream, &mut client.io.buf).await? == 0 => {
+                    return Ok(Greeted::Closed);
+                }
                 None => {}
             }
         };

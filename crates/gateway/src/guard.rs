@@ -14,21 +14,21 @@ use crate::cidr::Cidr;
 /// registries; RFC 6890 and its successors). The cloud metadata addresses 169.254.169.254 and
 /// fd00:ec2::254 lie in the link-local and the unique-local range.
 const CLOSED_V4: &[(Ipv4Addr, u8)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8),       // this network, the unspecified address (RFC 791)
-    (Ipv4Addr::new(10, 0, 0, 0), 8),      // private (RFC 1918)
-    (Ipv4Addr::new(100, 64, 0, 0), 10),   // shared by carriers (RFC 6598)
-    (Ipv4Addr::new(127, 0, 0, 0), 8),     // loopback (RFC 1122)
-    (Ipv4Addr::new(169, 254, 0, 0), 16),  // link-local (RFC 3927)
-    (Ipv4Addr::new(172, 16, 0, 0), 12),   // private (RFC 1918)
-    (Ipv4Addr::new(192, 0, 0, 0), 24),    // protocol assignments (RFC 6890)
-    (Ipv4Addr::new(192, 0, 2, 0), 24),    // documentation (RFC 5737)
-    (Ipv4Addr::new(192, 88, 99, 0), 24),  // 6to4 relay anycast (RFC 7526)
-    (Ipv4Addr::new(192, 168, 0, 0), 16),  // private (RFC 1918)
-    (Ipv4Addr::new(198, 18, 0, 0), 15),   // benchmarking (RFC 2544)
+    (Ipv4Addr::new(0, 0, 0, 0), 8), // this network, the unspecified address (RFC 791)
+    (Ipv4Addr::new(10, 0, 0, 0), 8), // private (RFC 1918)
+    (Ipv4Addr::new(100, 64, 0, 0), 10), // shared by carriers (RFC 6598)
+    (Ipv4Addr::new(127, 0, 0, 0), 8), // loopback (RFC 1122)
+    (Ipv4Addr::new(169, 254, 0, 0), 16), // link-local (RFC 3927)
+    (Ipv4Addr::new(172, 16, 0, 0), 12), // private (RFC 1918)
+    (Ipv4Addr::new(192, 0, 0, 0), 24), // protocol assignments (RFC 6890)
+    (Ipv4Addr::new(192, 0, 2, 0), 24), // documentation (RFC 5737)
+    (Ipv4Addr::new(192, 88, 99, 0), 24), // 6to4 relay anycast (RFC 7526)
+    (Ipv4Addr::new(192, 168, 0, 0), 16), // private (RFC 1918)
+    (Ipv4Addr::new(198, 18, 0, 0), 15), // benchmarking (RFC 2544)
     (Ipv4Addr::new(198, 51, 100, 0), 24), // documentation (RFC 5737)
-    (Ipv4Addr::new(203, 0, 113, 0), 24),  // documentation (RFC 5737)
-    (Ipv4Addr::new(224, 0, 0, 0), 4),     // multicast (RFC 5771)
-    (Ipv4Addr::new(240, 0, 0, 0), 4),     // reserved, and broadcast (RFC 1112, RFC 919)
+    (Ipv4Addr::new(203, 0, 113, 0), 24), // documentation (RFC 5737)
+    (Ipv4Addr::new(224, 0, 0, 0), 4), // multicast (RFC 5771)
+    (Ipv4Addr::new(240, 0, 0, 0), 4), // reserved, and broadcast (RFC 1112, RFC 919)
 ];
 
 /// Within global unicast; everything outside 2000::/3 is closed as a whole, save the translation
@@ -118,7 +118,8 @@ impl Guard {
         Ok(())
     }
 
-    fn is_own(&self, address: SocketAddr) -> bool {
+    /// Whether connecting there would come back to the platform itself.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
         self.own.iter().filter(|own| own.port() == address.port()).any(|own| {
             let listening = own.ip().to_canonical();
             // Connecting to the unspecified address means this machine, too.
@@ -146,7 +147,9 @@ fn is_public(ip: IpAddr) -> bool {
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
-    !CLOSED_V4.iter().any(|(network, prefix)| Cidr::new(IpAddr::V4(*network), *prefix).contains(IpAddr::V4(ip)))
+    !CLOSED_V4
+        .iter()
+        .any(|(network, prefix)| Cidr::new(IpAddr::V4(*network), *prefix).contains(IpAddr::V4(ip)))
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
@@ -179,14 +182,51 @@ mod tests {
     #[test]
     fn s5_16_s5_17_closed_addresses_are_refused_however_they_are_written() {
         let closed = [
-            "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254",
-            "169.254.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.2.1",
-            "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.7",
-            "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255",
-            "::", "::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::7f00:1",
-            "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1", "100::1", "fe80::1", "fec0::1", "fc00::1",
-            "fd00:ec2::254", "ff02::1", "2001::1", "2001:db8::1", "2001:0:53aa:64c::1", "2002:7f00:1::1",
-            "2002:a00:1::", "3fff::1", "5f00::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.0.0.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.7",
+            "224.0.0.1",
+            "239.255.255.255",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "::7f00:1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::1",
+            "100::1",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "2001::1",
+            "2001:db8::1",
+            "2001:0:53aa:64c::1",
+            "2002:7f00:1::1",
+            "2002:a00:1::",
+            "3fff::1",
+            "5f00::1",
         ];
         for ip in closed {
             assert_eq!(asks(&strict(), ip), Err(Refusal::HostBlocked), "{ip}");
@@ -196,8 +236,18 @@ mod tests {
     #[test]
     fn public_addresses_are_open() {
         let open = [
-            "1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.15.0.1", "172.32.0.1", "192.0.1.1",
-            "198.20.0.1", "223.255.255.255", "2606:4700::1111", "2a00:1450::1", "64:ff9b::808:808",
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "2606:4700::1111",
+            "2a00:1450::1",
+            "64:ff9b::808:808",
         ];
         for ip in open {
             assert_eq!(asks(&strict(), ip), Ok(()), "{ip}");
@@ -217,7 +267,9 @@ mod tests {
     fn hp_25_own_listeners_are_closed_even_where_loopback_is_open() {
         let own = vec!["0.0.0.0:7000".parse().unwrap(), "127.0.0.1:7001".parse().unwrap()];
         let lab = Guard::new(vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()], vec![], own);
-        for closed in ["127.0.0.1:7000", "127.0.0.9:7000", "[::1]:7000", "0.0.0.0:7001", "[::ffff:127.0.0.1]:7001"] {
+        for closed in
+            ["127.0.0.1:7000", "127.0.0.9:7000", "[::1]:7000", "0.0.0.0:7001", "[::ffff:127.0.0.1]:7001"]
+        {
             assert!(lab.address(closed.parse().unwrap()).is_err(), "{closed}");
         }
         for open in ["127.0.0.2:7001", "127.0.0.1:7002", "198.51.100.1:7000"] {
@@ -233,7 +285,9 @@ mod tests {
 
     #[test]
     fn hp_65_names_of_the_inside_do_not_travel_upstream() {
-        for inside in ["localhost", "a.localhost", "printer.local", "metadata.google.internal", "x.home.arpa", "db"] {
+        for inside in
+            ["localhost", "a.localhost", "printer.local", "metadata.google.internal", "x.home.arpa", "db"]
+        {
             assert!(strict().unresolved(inside).is_err(), "{inside}");
         }
         for public in ["example.com", "notlocal.example", "mylocalhost.com", "local.example.org"] {

@@ -88,7 +88,8 @@ fn by_credentials(
     let tag = directory.password_key.tag(password);
     let known = entry.map_or(PasswordTag::from_slice(&[0; 32]), |entry| Some(entry.password));
     let right = known == Some(tag);
-    let entry = entry.filter(|_| right).ok_or_else(|| unknown("the user name or the password is wrong", true))?;
+    let entry =
+        entry.filter(|_| right).ok_or_else(|| unknown("the user name or the password is wrong", true))?;
     let who = Some((entry.account, Some(entry.id)));
     let parsed = parsed.map_err(|bad| because(Refusal::BadParam, bad.to_string(), who))?;
     if !entry.active {
@@ -202,7 +203,8 @@ mod tests {
 
     #[test]
     fn hp_11_wrong_credentials_never_fall_back_to_the_whitelist() {
-        for (user, password) in [("alice", "wrong"), ("nobody", "secret"), ("", ""), ("ALICE", "secret"), ("alice", "")]
+        for (user, password) in
+            [("alice", "wrong"), ("nobody", "secret"), ("", ""), ("ALICE", "secret"), ("alice", "")]
         {
             assert_eq!(try_as(user, password, None), Err(Refusal::AuthRequired), "{user}:{password}");
         }
@@ -231,7 +233,8 @@ mod tests {
     #[test]
     fn hp_16_a_listed_address_enters_without_credentials() {
         let by = |ip: &str| {
-            identify(&directory(), &Proof::Address, ip.parse().unwrap(), None).map_err(|no| (no.refusal, no.failed_login))
+            identify(&directory(), &Proof::Address, ip.parse().unwrap(), None)
+                .map_err(|no| (no.refusal, no.failed_login))
         };
         let caller = by("::ffff:192.0.2.1").unwrap();
         assert_eq!(caller.admission, Admission::Whitelist(WhitelistId::new(20)));

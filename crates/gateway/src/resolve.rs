@@ -33,7 +33,9 @@ impl Resolver {
     /// (lower-case, answered without asking anybody) resolve.
     pub(crate) fn new(fixed: HashMap<String, Vec<IpAddr>>, cache_entries: u64, timeout: Duration) -> Self {
         let system = build(cache_entries, timeout)
-            .inspect_err(|error| tracing::warn!(%error, "names cannot be resolved: no resolver configuration"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "names cannot be resolved: no resolver configuration"),
+            )
             .ok();
         Self { system, fixed, timeout }
     }
@@ -96,7 +98,10 @@ mod tests {
     #[test]
     fn families_alternate() {
         let order = |list: &[&str]| -> Vec<String> {
-            alternate(list.iter().map(|ip| ip.parse().unwrap()).collect()).iter().map(IpAddr::to_string).collect()
+            alternate(list.iter().map(|ip| ip.parse().unwrap()).collect())
+                .iter()
+                .map(IpAddr::to_string)
+                .collect()
         };
         assert_eq!(order(&["1.1.1.1", "1.1.1.2", "::1", "::2"]), ["1.1.1.1", "::1", "1.1.1.2", "::2"]);
         assert_eq!(order(&["::1", "1.1.1.1", "1.1.1.2"]), ["::1", "1.1.1.1", "1.1.1.2"]);

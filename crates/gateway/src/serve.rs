@@ -76,7 +76,13 @@ async fn reach<C: Control>(
 }
 
 /// Tells the client that it is through, and relays.
-async fn tunnel<C: Control>(client: Client, ticket: Ticket, upstream: Upstream, granted: &[u8], gw: &Shared<C>) {
+async fn tunnel<C: Control>(
+    client: Client,
+    ticket: Ticket,
+    upstream: Upstream,
+    granted: &[u8],
+    gw: &Shared<C>,
+) {
     if say(&client.io.stream, granted).await.is_err() {
         return;
     }
@@ -109,7 +115,8 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
             }
             RequestTarget::Asterisk => answer_here(&client, &head).await,
             RequestTarget::Origin => {
-                let no = Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
+                let no =
+                    Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
                 refuse_http(&client, Some(&head), gw, &no).await
             }
         };
@@ -147,7 +154,8 @@ async fn next_request<C: Control>(
                 client.io.buf.drain(..consumed.min(client.io.buf.len()));
                 return Some(head);
             }
-            Ok(Parsed::Need) => match timeout_at(deadline, fill(&client.io.stream, &mut client.io.buf)).await {
+            Ok(Parsed::Need) => match timeout_at(deadline, fill(&client.io.stream, &mut client.io.buf)).await
+            {
                 Ok(Ok(1..)) => {}
                 // Slow, silent or gone: there is nobody to talk to.
                 Ok(Ok(0) | Err(_)) | Err(_) => return None,
@@ -163,7 +171,11 @@ async fn next_request<C: Control>(
 
 /// Waits for a further request's first byte. A kept way to an origin is given up when its caller
 /// loses the right to it.
-async fn wait_for_more<C: Control>(client: &mut Client, link: &mut Option<Link>, gw: &Shared<C>) -> Option<()> {
+async fn wait_for_more<C: Control>(
+    client: &mut Client,
+    link: &mut Option<Link>,
+    gw: &Shared<C>,
+) -> Option<()> {
     let give_up = Instant::now() + gw.config.keep_alive_timeout;
     loop {
         let lost = async {
@@ -226,7 +238,8 @@ async fn forward<C: Control>(
     if head.max_forwards() == Some(0) {
         return answer_here(client, head).await;
     }
-    let kept = link.take().filter(|kept| kept.target == target && kept.ticket.caller == caller && kept.is_fresh());
+    let kept =
+        link.take().filter(|kept| kept.target == target && kept.ticket.caller == caller && kept.is_fresh());
     let mut way = match kept {
         Some(kept) => kept,
         None => match reach(gw, client, caller.clone(), &target, "http").await {

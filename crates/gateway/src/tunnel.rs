@@ -56,9 +56,7 @@ pub(crate) async fn relay(
 ) -> Ended {
     let mut up = Lane::new(Way::Up, client, upstream, meter);
     let mut down = Lane::new(Way::Down, upstream, client, meter);
-    let flow = async {
-        tokio::try_join!(up.run(early_up), down.run(early_down)).map(|_| ())
-    };
+    let flow = async { tokio::try_join!(up.run(early_up), down.run(early_down)).map(|_| ()) };
     let ended = tokio::select! {
         flowed = flow => flowed.map_or_else(Ended::from, |()| Ended::Done),
         () = meter.idle() => Ended::Idle,
