@@ -121,7 +121,6 @@ macro_rules! on_both_databases {
     ($($(#[$doc:meta])* async fn $name:ident($database:ident) $body:block)*) => {$(
         $(#[$doc])*
         mod $name {
-            #[allow(unused_imports, reason = "a body may need nothing from around it")]
             use super::*;
 
             async fn body($database: $crate::TestDb) $body

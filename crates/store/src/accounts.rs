@@ -87,38 +87,38 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewAccount, now: Time) -> Result<AccountId,
         mobile,
         now
     ];
-    let id = AccountId::new(tx.insert(INSERT, &values)?);
+    let id = AccountId::new(tx.insert(INSERT, values)?);
     crate::wallets::create(tx, id)?;
     Ok(id)
 }
 
 /// One account.
 pub fn by_id(tx: &mut Tx<'_>, id: AccountId) -> Result<Option<Account>, Error> {
-    tx.opt(BY_ID, &params![id], account)
+    tx.opt(BY_ID, params![id], account)
 }
 
 /// Every account, by id.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Account>, Error> {
-    tx.all(ALL_ACCOUNTS, &params![], account)
+    tx.all(ALL_ACCOUNTS, params![], account)
 }
 
 /// Whose an API key is, by its keyed hash, and whether that account is active.
 pub fn by_api_key(tx: &mut Tx<'_>, hash: &[u8; 32]) -> Result<Option<(AccountId, bool)>, Error> {
-    tx.opt(BY_KEY, &params![hash], |row| Ok((AccountId::new(row.i64(0)?), row.text(1)? == "active")))
+    tx.opt(BY_KEY, params![hash], |row| Ok((AccountId::new(row.i64(0)?), row.text(1)? == "active")))
 }
 
 /// A page of accounts whose names contain a text, newest first, and how many there are.
 pub fn page(tx: &mut Tx<'_>, username: &str, limit: i64, offset: i64) -> Result<(Vec<Account>, i64), Error> {
     let pattern = containing(username);
-    let total = tx.one(COUNT, &params![&pattern], |row| row.i64(0))?;
-    Ok((tx.all(PAGE, &params![&pattern, limit, offset], account)?, total))
+    let total = tx.one(COUNT, params![&pattern], |row| row.i64(0))?;
+    Ok((tx.all(PAGE, params![&pattern, limit, offset], account)?, total))
 }
 
 /// Writes what may change of an account.
 pub fn update(tx: &mut Tx<'_>, account: &Account, now: Time) -> Result<(), Error> {
     let [res, dc, mobile] = account.prices;
     let values = params![account.id, &account.email, status(account.active), res, dc, mobile, now];
-    tx.execute(UPDATE, &values).map(drop)
+    tx.execute(UPDATE, values).map(drop)
 }
 
 /// Gives an account another API key.
@@ -129,17 +129,17 @@ pub fn set_api_key(
     sealed: &[u8],
     now: Time,
 ) -> Result<u64, Error> {
-    tx.execute(SET_KEY, &params![id, hash, sealed, now])
+    tx.execute(SET_KEY, params![id, hash, sealed, now])
 }
 
 /// Makes gateways ask anew for whatever this account's funds have granted.
 pub fn bump_funds_epoch(tx: &mut Tx<'_>, id: AccountId) -> Result<(), Error> {
-    tx.execute(BUMP_FUNDS_EPOCH, &params![id]).map(drop)
+    tx.execute(BUMP_FUNDS_EPOCH, params![id]).map(drop)
 }
 
 /// How many accounts there are, and how many of them are active.
 pub fn totals(tx: &mut Tx<'_>) -> Result<(i64, i64), Error> {
-    tx.one(TOTALS, &params![], |row| Ok((row.i64(0)?, row.i64(1)?)))
+    tx.one(TOTALS, params![], |row| Ok((row.i64(0)?, row.i64(1)?)))
 }
 
 /// The pattern for LIKE that finds a text anywhere, in any case, and takes `%` and `_` literally.

@@ -34,7 +34,7 @@ pub struct Line {
 pub fn insert(tx: &mut Tx<'_>, line: &Line) -> Result<(), Error> {
     let account = line.account.map_or(0, AccountId::get);
     let values = params![line.at, &line.actor, &line.action, account, &line.subject, &line.detail];
-    tx.execute(INSERT, &values).map(drop)
+    tx.execute(INSERT, values).map(drop)
 }
 
 /// A page, newest first, and how many lines there are; only those of one account where one is named.
@@ -45,8 +45,8 @@ pub fn page(
     offset: i64,
 ) -> Result<(Vec<Line>, i64), Error> {
     let account = account.map_or(0, AccountId::get);
-    let total = tx.one(COUNT, &params![account], |row| row.i64(0))?;
-    let lines = tx.all(PAGE, &params![account, limit, offset], |row| {
+    let total = tx.one(COUNT, params![account], |row| row.i64(0))?;
+    let lines = tx.all(PAGE, params![account, limit, offset], |row| {
         let account = row.i64(4)?;
         Ok(Line {
             id: row.i64(0)?,

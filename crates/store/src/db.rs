@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tollgate_types::Time;
 
@@ -260,7 +261,12 @@ impl Db {
             Access::Read => queues.reads,
             Access::Write => queues.writes,
         };
-        match tokio::time::timeout(self.shared.patience, queue.reserve_owned()).await {
+        let full = match queue.try_reserve_owned() {
+            Ok(place) => return Ok(place),
+            Err(TrySendError::Closed(_)) => return Err(closed()),
+            Err(TrySendError::Full(queue)) => queue,
+        };
+        match tokio::time::timeout(self.shared.patience, full.reserve_owned()).await {
             Ok(place) => place.map_err(|_| closed()),
             Err(_) => Err(Error::Unavailable("too many transactions are waiting".to_owned())),
         }

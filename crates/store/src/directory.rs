@@ -29,33 +29,33 @@ pub struct Change {
 /// Says that something is to be looked at again. Called last in its transaction: from here to the
 /// commit, nobody else can publish.
 pub fn publish(tx: &mut Tx<'_>, kind: &str, id: i64, at: Time) -> Result<(), Error> {
-    let version = tx.one(NEXT_VERSION, &params![], |row| row.i64(0))?;
-    tx.execute(INSERT, &params![version, kind, id, at]).map(drop)
+    let version = tx.one(NEXT_VERSION, params![], |row| row.i64(0))?;
+    tx.execute(INSERT, params![version, kind, id, at]).map(drop)
 }
 
 /// The newest version.
 pub fn version(tx: &mut Tx<'_>) -> Result<i64, Error> {
-    tx.one(VERSION, &params![], |row| row.i64(0))
+    tx.one(VERSION, params![], |row| row.i64(0))
 }
 
 /// What changed after a version, oldest first.
 pub fn since(tx: &mut Tx<'_>, version: i64, limit: i64) -> Result<Vec<Change>, Error> {
-    tx.all(SINCE, &params![version, limit], |row| {
+    tx.all(SINCE, params![version, limit], |row| {
         Ok(Change { version: row.i64(0)?, kind: row.text(1)?, id: row.i64(2)? })
     })
 }
 
 /// Forgets lines older than a moment. Who has not read them by then loads everything anew.
 pub fn prune(tx: &mut Tx<'_>, before: Time) -> Result<u64, Error> {
-    tx.execute(PRUNE, &params![before])
+    tx.execute(PRUNE, params![before])
 }
 
 /// A named value of the whole database.
 pub fn meta(tx: &mut Tx<'_>, name: &str) -> Result<Option<String>, Error> {
-    tx.opt(META, &params![name], |row| row.text(0))
+    tx.opt(META, params![name], |row| row.text(0))
 }
 
 /// Sets a named value once; a value that is there stays.
 pub fn set_meta(tx: &mut Tx<'_>, name: &str, value: &str) -> Result<(), Error> {
-    tx.execute(SET_META, &params![name, value]).map(drop)
+    tx.execute(SET_META, params![name, value]).map(drop)
 }

@@ -36,9 +36,9 @@ statements! {
 /// Enters a balanced entry. [`Error::UniqueViolation`] where the same thing was entered before.
 pub fn insert(tx: &mut Tx<'_>, entry: &Entry, at: Time) -> Result<EntryId, Error> {
     let head = params![entry.account, entry.kind.as_str(), &entry.reference, &entry.memo, at];
-    let id = tx.insert(INSERT, &head)?;
+    let id = tx.insert(INSERT, head)?;
     for (line, posting) in (0i64..).zip(entry.postings()) {
-        tx.execute(INSERT_POSTING, &params![id, line, &posting.account.to_string(), posting.amount])?;
+        tx.execute(INSERT_POSTING, params![id, line, &posting.account.to_string(), posting.amount])?;
     }
     Ok(EntryId::new(id))
 }
@@ -51,7 +51,7 @@ pub fn by_reference(
     reference: &str,
 ) -> Result<Option<(EntryId, Cents)>, Error> {
     let wallet = wallet_of(account);
-    tx.opt(BY_REFERENCE, &params![account, kind.as_str(), reference, &wallet], |row| {
+    tx.opt(BY_REFERENCE, params![account, kind.as_str(), reference, &wallet], |row| {
         Ok((EntryId::new(row.i64(0)?), Cents::new(row.i64(1)?)))
     })
 }
@@ -80,8 +80,8 @@ pub fn page(
     limit: i64,
     offset: i64,
 ) -> Result<(Vec<WalletLine>, i64), Error> {
-    let total = tx.one(COUNT, &params![account], |row| row.i64(0))?;
-    let lines = tx.all(PAGE, &params![account, &wallet_of(account), limit, offset], |row| {
+    let total = tx.one(COUNT, params![account], |row| row.i64(0))?;
+    let lines = tx.all(PAGE, params![account, &wallet_of(account), limit, offset], |row| {
         Ok(WalletLine {
             id: EntryId::new(row.i64(0)?),
             kind: row.text(1)?,
@@ -96,7 +96,7 @@ pub fn page(
 
 /// Entries that do not sum to zero, or have fewer than two lines: there should be none.
 pub fn unbalanced(tx: &mut Tx<'_>) -> Result<Vec<(EntryId, i64)>, Error> {
-    tx.all(UNBALANCED, &params![], |row| Ok((EntryId::new(row.i64(0)?), row.i64(1)?)))
+    tx.all(UNBALANCED, params![], |row| Ok((EntryId::new(row.i64(0)?), row.i64(1)?)))
 }
 
 /// What a ledger account gained by one kind of entry.
@@ -116,7 +116,7 @@ pub struct Total {
 
 /// What every ledger account gained, by kind of entry.
 pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<Total>, Error> {
-    tx.all(TOTALS, &params![], |row| {
+    tx.all(TOTALS, params![], |row| {
         Ok(Total {
             ledger_account: row.text(0)?,
             kind: row.text(1)?,
@@ -129,7 +129,7 @@ pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<Total>, Error> {
 
 /// What each account paid from its wallet for traffic: account, product's ledger account, cents.
 pub fn earned_by_traffic(tx: &mut Tx<'_>) -> Result<Vec<(AccountId, String, Cents)>, Error> {
-    tx.all(EARNED, &params![], |row| Ok((AccountId::new(row.i64(0)?), row.text(1)?, Cents::new(row.i64(2)?))))
+    tx.all(EARNED, params![], |row| Ok((AccountId::new(row.i64(0)?), row.text(1)?, Cents::new(row.i64(2)?))))
 }
 
 fn wallet_of(account: AccountId) -> String {

@@ -26,7 +26,7 @@ pub struct Answered {
 
 /// What was answered under a key.
 pub fn find(tx: &mut Tx<'_>, account: AccountId, key: &str) -> Result<Option<Answered>, Error> {
-    tx.opt(FIND, &params![account, key], |row| {
+    tx.opt(FIND, params![account, key], |row| {
         Ok(Answered { input_hash: row.blob(0)?, answer: row.text(1)?, at: Time::from_micros(row.i64(2)?) })
     })
 }
@@ -40,15 +40,15 @@ pub fn insert(
     answer: &str,
     at: Time,
 ) -> Result<(), Error> {
-    tx.execute(INSERT, &params![account, key, input_hash, answer, at]).map(drop)
+    tx.execute(INSERT, params![account, key, input_hash, answer, at]).map(drop)
 }
 
 /// Frees one key.
 pub fn forget(tx: &mut Tx<'_>, account: AccountId, key: &str) -> Result<(), Error> {
-    tx.execute(FORGET_ONE, &params![account, key]).map(drop)
+    tx.execute(FORGET_ONE, params![account, key]).map(drop)
 }
 
 /// Frees every key older than a moment; says how many there were.
 pub fn forget_before(tx: &mut Tx<'_>, at: Time) -> Result<u64, Error> {
-    tx.execute(FORGET_OLD, &params![at])
+    tx.execute(FORGET_OLD, params![at])
 }

@@ -114,34 +114,34 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewLease) -> Result<LeaseId, Error> {
         new.issued_at,
         new.expires_at
     ];
-    tx.insert(INSERT, &values).map(LeaseId::new)
+    tx.insert(INSERT, values).map(LeaseId::new)
 }
 
 /// Whose a lease is and which gateway holds it.
 pub fn owner(tx: &mut Tx<'_>, id: LeaseId) -> Result<Option<(AccountId, GatewayId)>, Error> {
-    tx.opt(OWNER, &params![id], |row| Ok((AccountId::new(row.i64(0)?), GatewayId::new(row.i64(1)?))))
+    tx.opt(OWNER, params![id], |row| Ok((AccountId::new(row.i64(0)?), GatewayId::new(row.i64(1)?))))
 }
 
 /// A lease, locked. Its account's wallet is locked before it.
 pub fn lock(tx: &mut Tx<'_>, id: LeaseId) -> Result<Lease, Error> {
-    tx.one(LOCK, &params![id], lease)
+    tx.one(LOCK, params![id], lease)
 }
 
 /// Writes how far a lease has got.
 pub fn write(tx: &mut Tx<'_>, id: LeaseId, settlement: &Settlement, written_off: Bytes) -> Result<(), Error> {
     let state = if settlement.ended { "ended" } else { "open" };
     let now = settlement.now;
-    tx.execute(WRITE, &params![id, now.used, now.granted, written_off, state]).map(drop)
+    tx.execute(WRITE, params![id, now.used, now.granted, written_off, state]).map(drop)
 }
 
 /// Open leases of a gateway's other runs, by account.
 pub fn open_of_other_boots(tx: &mut Tx<'_>, gateway: GatewayId, boot: BootId) -> Result<Vec<LeaseId>, Error> {
-    tx.all(OPEN_OF_OTHER_BOOTS, &params![gateway, boot], |row| Ok(LeaseId::new(row.i64(0)?)))
+    tx.all(OPEN_OF_OTHER_BOOTS, params![gateway, boot], |row| Ok(LeaseId::new(row.i64(0)?)))
 }
 
 /// Open leases that expired before a moment, by account.
 pub fn to_void(tx: &mut Tx<'_>, before: Time, limit: i64) -> Result<Vec<LeaseId>, Error> {
-    tx.all(TO_VOID, &params![before, limit], |row| Ok(LeaseId::new(row.i64(0)?)))
+    tx.all(TO_VOID, params![before, limit], |row| Ok(LeaseId::new(row.i64(0)?)))
 }
 
 /// A sub-account's limit for one type, as far as it has got.
@@ -150,7 +150,7 @@ pub fn limit(
     sub_account: SubAccountId,
     proxy_type: ProxyType,
 ) -> Result<Option<LimitFunds>, Error> {
-    tx.opt(LIMIT, &params![sub_account, proxy_type], |row| {
+    tx.opt(LIMIT, params![sub_account, proxy_type], |row| {
         Ok(LimitFunds {
             limit: Bytes::from_gb(u64::try_from(row.i64(0)?).unwrap_or(0)),
             used: Bytes::from_i64(row.i64(1)?),
@@ -167,7 +167,7 @@ pub fn shift_limit(
     used: i64,
     reserved: i64,
 ) -> Result<(), Error> {
-    tx.execute(SHIFT_LIMIT, &params![sub_account, proxy_type, used, reserved]).map(drop)
+    tx.execute(SHIFT_LIMIT, params![sub_account, proxy_type, used, reserved]).map(drop)
 }
 
 /// What a lease needs to know of its payer besides funds.
@@ -182,7 +182,7 @@ pub struct PayerState {
 /// Whether a payer may have bytes, and at which price the wallet pays; `None` for an unknown account.
 pub fn payer_state(tx: &mut Tx<'_>, payer: Payer) -> Result<Option<PayerState>, Error> {
     let sub_account = sub_account_column(payer.sub_account);
-    tx.opt(PAYER, &params![payer.account, sub_account], |row| {
+    tx.opt(PAYER, params![payer.account, sub_account], |row| {
         let price = row.i64(1 + payer.proxy_type.index())?;
         let sub_account_ok = payer.sub_account.is_none() || row.opt_text(4)?.as_deref() == Some("active");
         Ok(PayerState { active: row.text(0)? == "active" && sub_account_ok, price: Cents::new(price) })
@@ -198,14 +198,17 @@ pub struct UsedAndHeld {
     pub held: i64,
 }
 
+/// What a sub-account has used and holds of one type of traffic.
+pub type SubAccountCounter = ((SubAccountId, ProxyType), UsedAndHeld);
+
 /// What leases say of each package.
 pub fn by_package(tx: &mut Tx<'_>) -> Result<Vec<(PackageId, UsedAndHeld)>, Error> {
-    tx.all(BY_PACKAGE, &params![], |row| Ok((PackageId::new(row.i64(0)?), used_and_held(row, 1)?)))
+    tx.all(BY_PACKAGE, params![], |row| Ok((PackageId::new(row.i64(0)?), used_and_held(row, 1)?)))
 }
 
 /// What leases say of each wallet: account, pool, price per GB, bytes.
 pub fn by_wallet(tx: &mut Tx<'_>) -> Result<Vec<(AccountId, ProxyType, Cents, UsedAndHeld)>, Error> {
-    tx.all(BY_WALLET, &params![], |row| {
+    tx.all(BY_WALLET, params![], |row| {
         Ok((
             AccountId::new(row.i64(0)?),
             proxy_type(row, 1)?,
@@ -216,25 +219,25 @@ pub fn by_wallet(tx: &mut Tx<'_>) -> Result<Vec<(AccountId, ProxyType, Cents, Us
 }
 
 /// What leases say of each sub-account and type.
-pub fn by_sub_account(tx: &mut Tx<'_>) -> Result<Vec<((SubAccountId, ProxyType), UsedAndHeld)>, Error> {
-    tx.all(BY_SUB_ACCOUNT, &params![], sub_account_counter)
+pub fn by_sub_account(tx: &mut Tx<'_>) -> Result<Vec<SubAccountCounter>, Error> {
+    tx.all(BY_SUB_ACCOUNT, params![], sub_account_counter)
 }
 
 /// What sub-accounts' own counters say, where they are not zero.
-pub fn sub_account_counters(tx: &mut Tx<'_>) -> Result<Vec<((SubAccountId, ProxyType), UsedAndHeld)>, Error> {
-    tx.all(SUB_ACCOUNT_COUNTERS, &params![], sub_account_counter)
+pub fn sub_account_counters(tx: &mut Tx<'_>) -> Result<Vec<SubAccountCounter>, Error> {
+    tx.all(SUB_ACCOUNT_COUNTERS, params![], sub_account_counter)
 }
 
 /// What leases say of each day.
 pub fn by_day(tx: &mut Tx<'_>) -> Result<Vec<crate::usage::DayRow>, Error> {
-    tx.all(BY_DAY, &params![], crate::usage::day_row)
+    tx.all(BY_DAY, params![], crate::usage::day_row)
 }
 
 pub(crate) fn sub_account_column(sub_account: Option<SubAccountId>) -> i64 {
     sub_account.map_or(0, SubAccountId::get)
 }
 
-fn sub_account_counter(row: &Row<'_>) -> Result<((SubAccountId, ProxyType), UsedAndHeld), Error> {
+fn sub_account_counter(row: &Row<'_>) -> Result<SubAccountCounter, Error> {
     Ok(((SubAccountId::new(row.i64(0)?), proxy_type(row, 1)?), used_and_held(row, 2)?))
 }
 

@@ -89,22 +89,22 @@ pub struct NewPackage {
 pub fn insert(tx: &mut Tx<'_>, new: &NewPackage) -> Result<PackageId, Error> {
     let values =
         params![new.account, new.offer, new.proxy_type, new.total, new.amount, new.bought_at, new.expires_at];
-    tx.insert(INSERT, &values).map(PackageId::new)
+    tx.insert(INSERT, values).map(PackageId::new)
 }
 
 /// One package, locked.
 pub fn lock(tx: &mut Tx<'_>, id: PackageId) -> Result<Package, Error> {
-    tx.one(BY_ID, &params![id], package)
+    tx.one(BY_ID, params![id], package)
 }
 
 /// Every package of an account, expired ones too: by type, in burn order.
 pub fn of_account(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<Package>, Error> {
-    tx.all(OF_ACCOUNT, &params![account], package)
+    tx.all(OF_ACCOUNT, params![account], package)
 }
 
 /// Every package there is, for the audit.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Package>, Error> {
-    tx.all(ALL_PACKAGES, &params![], package)
+    tx.all(ALL_PACKAGES, params![], package)
 }
 
 /// What may be drawn on at a moment, in burn order.
@@ -114,7 +114,7 @@ pub fn usable(
     proxy_type: ProxyType,
     now: Time,
 ) -> Result<Vec<PackageFunds>, Error> {
-    tx.all(USABLE, &params![account, proxy_type, now], |row| {
+    tx.all(USABLE, params![account, proxy_type, now], |row| {
         Ok(PackageFunds {
             id: PackageId::new(row.i64(0)?),
             total: Bytes::from_i64(row.i64(1)?),
@@ -128,17 +128,17 @@ pub fn usable(
 
 /// Moves a package's counters by so many bytes, up or down; answers what is left unused.
 pub fn shift(tx: &mut Tx<'_>, id: PackageId, used: i64, reserved: i64) -> Result<Bytes, Error> {
-    tx.one(MOVE, &params![id, used, reserved], |row| Ok(Bytes::from_i64(row.i64(0)?)))
+    tx.one(MOVE, params![id, used, reserved], |row| Ok(Bytes::from_i64(row.i64(0)?)))
 }
 
 /// Marks a package as closed.
 pub fn close(tx: &mut Tx<'_>, id: PackageId) -> Result<(), Error> {
-    tx.execute(CLOSE, &params![id]).map(drop)
+    tx.execute(CLOSE, params![id]).map(drop)
 }
 
 /// Expired packages that can be closed.
 pub fn to_close(tx: &mut Tx<'_>, now: Time, limit: i64) -> Result<Vec<PackageId>, Error> {
-    tx.all(TO_CLOSE, &params![now, limit], |row| Ok(PackageId::new(row.i64(0)?)))
+    tx.all(TO_CLOSE, params![now, limit], |row| Ok(PackageId::new(row.i64(0)?)))
 }
 
 /// How an account wants its packages of one type handled: the document's words, as stored.
@@ -170,7 +170,7 @@ pub struct Settings {
 
 /// Every type's settings of an account that has bought packages of it.
 pub fn settings(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<Settings>, Error> {
-    tx.all(SETTINGS, &params![account], |row| {
+    tx.all(SETTINGS, params![account], |row| {
         Ok(Settings {
             proxy_type: proxy_type(row, 0)?,
             active: row.text(1)? == "active",
@@ -189,7 +189,7 @@ pub fn settings(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<Settings>, Er
 
 /// Makes a type's settings, as they are to begin with, where there are none.
 pub fn make_settings(tx: &mut Tx<'_>, account: AccountId, proxy_type: ProxyType) -> Result<(), Error> {
-    tx.execute(MAKE_SETTINGS, &params![account, proxy_type]).map(drop)
+    tx.execute(MAKE_SETTINGS, params![account, proxy_type]).map(drop)
 }
 
 /// Writes settings back.
@@ -208,12 +208,12 @@ pub fn write_settings(tx: &mut Tx<'_>, account: AccountId, settings: &Settings) 
         settings.rebuy_offer,
         settings.rebuy_status.as_str()
     ];
-    tx.execute(WRITE_SETTINGS, &values).map(drop)
+    tx.execute(WRITE_SETTINGS, values).map(drop)
 }
 
 /// Whether traffic of a type is drawn from packages.
 pub fn are_active(tx: &mut Tx<'_>, account: AccountId, proxy_type: ProxyType) -> Result<bool, Error> {
-    let status = tx.opt(STATUS, &params![account, proxy_type], |row| row.text(0))?;
+    let status = tx.opt(STATUS, params![account, proxy_type], |row| row.text(0))?;
     Ok(status.is_none_or(|status| status == "active"))
 }
 

@@ -38,18 +38,18 @@ pub struct Counted {
 
 /// Adds to a day's count.
 pub fn add(tx: &mut Tx<'_>, note: &RefusalNote, day: Day, at: Time) -> Result<(), Error> {
-    if tx.opt(KNOWN, &params![note.account], |row| row.i64(0))?.is_none() {
+    if tx.opt(KNOWN, params![note.account], |row| row.i64(0))?.is_none() {
         return Ok(());
     }
     let sub_account = sub_account_column(note.sub_account);
     let values =
         params![note.account, sub_account, note.refusal.name(), day, i64::from(note.count), &note.detail, at];
-    tx.execute(ADD, &values).map(drop)
+    tx.execute(ADD, values).map(drop)
 }
 
 /// An account's refusals since a day, the latest first.
 pub fn recent(tx: &mut Tx<'_>, account: AccountId, since: Day, limit: i64) -> Result<Vec<Counted>, Error> {
-    tx.all(RECENT, &params![account, since, limit], |row| {
+    tx.all(RECENT, params![account, since, limit], |row| {
         Ok(Counted {
             refusal: row.text(0)?,
             sub_account: row.i64(1)?,
@@ -64,5 +64,5 @@ pub fn recent(tx: &mut Tx<'_>, account: AccountId, since: Day, limit: i64) -> Re
 
 /// Forgets what is older than a day.
 pub fn prune(tx: &mut Tx<'_>, before: Day) -> Result<u64, Error> {
-    tx.execute(PRUNE, &params![before])
+    tx.execute(PRUNE, params![before])
 }

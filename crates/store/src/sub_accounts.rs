@@ -104,27 +104,27 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewSubAccount, now: Time) -> Result<SubAcco
         status(new.active),
         now
     ];
-    let id = tx.insert(INSERT, &values)?;
+    let id = tx.insert(INSERT, values)?;
     for (proxy_type, limit) in ProxyType::ALL.into_iter().zip(new.limits_gb) {
-        tx.execute(INSERT_LIMIT, &params![id, proxy_type, limit])?;
+        tx.execute(INSERT_LIMIT, params![id, proxy_type, limit])?;
     }
     Ok(SubAccountId::new(id))
 }
 
 /// One sub-account that has not been deleted.
 pub fn by_id(tx: &mut Tx<'_>, id: SubAccountId) -> Result<Option<SubAccount>, Error> {
-    tx.opt(BY_ID, &params![id], sub_account)
+    tx.opt(BY_ID, params![id], sub_account)
 }
 
 /// The same, locked to the end of the transaction.
 pub fn lock(tx: &mut Tx<'_>, id: SubAccountId) -> Result<Option<SubAccount>, Error> {
-    tx.opt(LOCK, &params![id], |row| row.i64(0))?;
+    tx.opt(LOCK, params![id], |row| row.i64(0))?;
     by_id(tx, id)
 }
 
 /// Every sub-account that has not been deleted, by id.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<SubAccount>, Error> {
-    tx.all(LIVE, &params![], sub_account)
+    tx.all(LIVE, params![], sub_account)
 }
 
 /// Which sub-accounts a page shows.
@@ -145,8 +145,8 @@ pub fn page(
     offset: i64,
 ) -> Result<(Vec<SubAccount>, i64), Error> {
     let pattern = containing(&filter.username);
-    let total = tx.one(COUNT, &params![account, &pattern, filter.status], |row| row.i64(0))?;
-    let page = tx.all(PAGE, &params![account, &pattern, filter.status, limit, offset], sub_account)?;
+    let total = tx.one(COUNT, params![account, &pattern, filter.status], |row| row.i64(0))?;
+    let page = tx.all(PAGE, params![account, &pattern, filter.status, limit, offset], sub_account)?;
     Ok((page, total))
 }
 
@@ -160,9 +160,9 @@ pub fn update(tx: &mut Tx<'_>, changed: &SubAccount, now: Time) -> Result<(), Er
         status(changed.active),
         now
     ];
-    tx.execute(UPDATE, &values)?;
+    tx.execute(UPDATE, values)?;
     for (proxy_type, limit) in ProxyType::ALL.into_iter().zip(changed.limits_gb) {
-        tx.execute(UPDATE_LIMIT, &params![changed.id, proxy_type, limit])?;
+        tx.execute(UPDATE_LIMIT, params![changed.id, proxy_type, limit])?;
     }
     Ok(())
 }
@@ -170,12 +170,12 @@ pub fn update(tx: &mut Tx<'_>, changed: &SubAccount, now: Time) -> Result<(), Er
 /// Deletes a sub-account: its name is free again, its password is gone, its history stays.
 pub fn delete(tx: &mut Tx<'_>, id: SubAccountId, now: Time) -> Result<(), Error> {
     let gone: &[u8] = &[];
-    tx.execute(DELETE, &params![id, &format!("#{id}"), gone, now]).map(drop)
+    tx.execute(DELETE, params![id, &format!("#{id}"), gone, now]).map(drop)
 }
 
 /// Whether a sub-account is, or was before it was deleted, of an account.
 pub fn was_of(tx: &mut Tx<'_>, id: SubAccountId, account: AccountId) -> Result<bool, Error> {
-    Ok(tx.opt(EVER_OF, &params![id, account], |row| row.i64(0))?.is_some())
+    Ok(tx.opt(EVER_OF, params![id, account], |row| row.i64(0))?.is_some())
 }
 
 const fn status(active: bool) -> &'static str {

@@ -30,7 +30,7 @@ statements! {
 /// Adds bytes to a day: those that a package paid for and those that the wallet did.
 pub fn add(tx: &mut Tx<'_>, payer: Payer, day: Day, package: Bytes, wallet: Bytes) -> Result<(), Error> {
     let sub_account = sub_account_column(payer.sub_account);
-    tx.execute(ADD, &params![payer.account, sub_account, payer.proxy_type, day, package, wallet]).map(drop)
+    tx.execute(ADD, params![payer.account, sub_account, payer.proxy_type, day, package, wallet]).map(drop)
 }
 
 /// One payer's traffic of one day.
@@ -52,7 +52,7 @@ pub struct DayRow {
 
 /// Every day of every payer, for the audit.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<DayRow>, Error> {
-    tx.all(ALL_DAYS, &params![], day_row)
+    tx.all(ALL_DAYS, params![], day_row)
 }
 
 /// Traffic of one day and type, of however many payers.
@@ -78,19 +78,19 @@ pub fn of_account(
     to: Day,
 ) -> Result<Vec<DayTotal>, Error> {
     match sub_account {
-        Some(sub_account) => tx.all(OF_SUB_ACCOUNT, &params![account, from, to, sub_account], day_total),
-        None => tx.all(OF_ACCOUNT, &params![account, from, to], day_total),
+        Some(sub_account) => tx.all(OF_SUB_ACCOUNT, params![account, from, to, sub_account], day_total),
+        None => tx.all(OF_ACCOUNT, params![account, from, to], day_total),
     }
 }
 
 /// Everybody's traffic from one day to another, both included.
 pub fn of_all(tx: &mut Tx<'_>, from: Day, to: Day) -> Result<Vec<DayTotal>, Error> {
-    tx.all(OF_ALL, &params![from, to], day_total)
+    tx.all(OF_ALL, params![from, to], day_total)
 }
 
 /// All that an account ever used, by type.
 pub fn total_of_account(tx: &mut Tx<'_>, account: AccountId) -> Result<[Bytes; 3], Error> {
-    let rows = tx.all(TOTAL_OF_ACCOUNT, &params![account], |row| {
+    let rows = tx.all(TOTAL_OF_ACCOUNT, params![account], |row| {
         Ok((proxy_type(row, 0)?, Bytes::from_i64(row.i64(1)?)))
     })?;
     let mut totals = [Bytes::ZERO; 3];

@@ -28,12 +28,12 @@ statements! {
 
 /// Makes a new account's wallet, empty.
 pub fn create(tx: &mut Tx<'_>, account: AccountId) -> Result<(), Error> {
-    tx.execute(CREATE, &params![account]).map(drop)
+    tx.execute(CREATE, params![account]).map(drop)
 }
 
 /// A wallet as it is; [`Error::NoRow`] where there is no such account.
 pub fn read(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {
-    tx.one(READ, &params![account], |row| {
+    tx.one(READ, params![account], |row| {
         Ok(Wallet {
             total_recharge: Cents::new(row.i64(0)?),
             total_consume: Cents::new(row.i64(1)?),
@@ -45,7 +45,7 @@ pub fn read(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {
 
 /// A wallet, locked to the end of the transaction; [`Error::NoRow`] where there is no such account.
 pub fn lock(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {
-    tx.one(LOCK, &params![account], |row| row.i64(0))?;
+    tx.one(LOCK, params![account], |row| row.i64(0))?;
     read(tx, account)
 }
 
@@ -53,12 +53,12 @@ pub fn lock(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {
 pub fn write(tx: &mut Tx<'_>, account: AccountId, wallet: &Wallet) -> Result<(), Error> {
     let reserved = wallet.reserved.to_i64().map_err(|_| Error::CheckViolation)?;
     let totals = params![account, wallet.balance(), wallet.total_recharge, wallet.total_consume, reserved];
-    tx.execute(WRITE, &totals).map(drop)
+    tx.execute(WRITE, totals).map(drop)
 }
 
 /// What one pool of an account carries.
 pub fn carry(tx: &mut Tx<'_>, account: AccountId, proxy_type: ProxyType) -> Result<Units, Error> {
-    let carry = tx.opt(CARRY, &params![account, proxy_type], |row| row.i64(0))?;
+    let carry = tx.opt(CARRY, params![account, proxy_type], |row| row.i64(0))?;
     Ok(Units::from_i64(carry.unwrap_or(0)))
 }
 
@@ -70,7 +70,7 @@ pub fn set_carry(
     carry: Units,
 ) -> Result<(), Error> {
     let units = carry.to_i64().map_err(|_| Error::CheckViolation)?;
-    tx.execute(SET_CARRY, &params![account, proxy_type, units]).map(drop)
+    tx.execute(SET_CARRY, params![account, proxy_type, units]).map(drop)
 }
 
 /// A wallet as stored, for the audit.
@@ -90,7 +90,7 @@ pub struct StoredWallet {
 
 /// Every wallet, by account.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<StoredWallet>, Error> {
-    tx.all(ALL_WALLETS, &params![], |row| {
+    tx.all(ALL_WALLETS, params![], |row| {
         Ok(StoredWallet {
             account: AccountId::new(row.i64(0)?),
             balance: Cents::new(row.i64(1)?),
@@ -103,7 +103,7 @@ pub fn all(tx: &mut Tx<'_>) -> Result<Vec<StoredWallet>, Error> {
 
 /// Every carried remainder: account, pool, units.
 pub fn all_carries(tx: &mut Tx<'_>) -> Result<Vec<(AccountId, ProxyType, i64)>, Error> {
-    tx.all(ALL_CARRIES, &params![], |row| Ok((AccountId::new(row.i64(0)?), proxy_type(row, 1)?, row.i64(2)?)))
+    tx.all(ALL_CARRIES, params![], |row| Ok((AccountId::new(row.i64(0)?), proxy_type(row, 1)?, row.i64(2)?)))
 }
 
 /// A stored word for a kind of traffic.

@@ -40,17 +40,17 @@ pub fn insert(
     remark: &str,
     now: Time,
 ) -> Result<WhitelistId, Error> {
-    tx.insert(INSERT, &params![account, &ip.to_string(), remark, now]).map(WhitelistId::new)
+    tx.insert(INSERT, params![account, &ip.to_string(), remark, now]).map(WhitelistId::new)
 }
 
 /// One entry.
 pub fn by_id(tx: &mut Tx<'_>, id: WhitelistId) -> Result<Option<Listed>, Error> {
-    tx.opt(BY_ID, &params![id], listed)
+    tx.opt(BY_ID, params![id], listed)
 }
 
 /// Every entry, by id.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Listed>, Error> {
-    tx.all(ALL_LISTED, &params![], listed)
+    tx.all(ALL_LISTED, params![], listed)
 }
 
 /// A page of an account's entries whose addresses begin with a text, newest first, and how many.
@@ -62,13 +62,13 @@ pub fn page(
     offset: i64,
 ) -> Result<(Vec<Listed>, i64), Error> {
     let pattern = format!("{}%", escaped(&prefix.to_lowercase()));
-    let total = tx.one(COUNT, &params![account, &pattern], |row| row.i64(0))?;
-    Ok((tx.all(PAGE, &params![account, &pattern, limit, offset], listed)?, total))
+    let total = tx.one(COUNT, params![account, &pattern], |row| row.i64(0))?;
+    Ok((tx.all(PAGE, params![account, &pattern, limit, offset], listed)?, total))
 }
 
 /// Takes an account's entry away; answers whether there was one.
 pub fn delete(tx: &mut Tx<'_>, account: AccountId, id: WhitelistId) -> Result<bool, Error> {
-    Ok(tx.execute(DELETE, &params![id, account])? > 0)
+    Ok(tx.execute(DELETE, params![id, account])? > 0)
 }
 
 fn listed(row: &Row<'_>) -> Result<Listed, Error> {
