@@ -140,3 +140,79 @@ fn hmac(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
     mac.update(data);
     mac.finalize().into_bytes().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tollgate_testkit::{FakeClock, TestDb, database};
+    use tollgate_types::Zone;
+
+    use super::*;
+    use crate::Policy;
+
+    const OWNER: &str = "exits.password";
+
+    async fn core() -> (TestDb, Core) {
+        let database = TestDb::sqlite();
+        let clock = Arc::new(FakeClock::new(database::NOW));
+        let keys = Keys::new(&[7; 32]);
+        let core = Core::open(database.open(), clock, Zone::UTC, keys, Policy::default(), [1; 32]).await;
+        (database, core.unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_sealed_secret_opens_for_its_owner_under_its_key_only() {
+        let (_database, core) = core().await;
+        let sealed = core.keys().seal(&core, OWNER, "hunter2 пароль").unwrap();
+        assert_eq!(core.keys().open(OWNER, &sealed).unwrap().expose_secret(), "hunter2 пароль");
+        assert!(core.keys().open("accounts.api_key:ann", &sealed).is_err(), "another owner");
+        assert!(Keys::new(&[8; 32]).open(OWNER, &sealed).is_err(), "another master key");
+        assert!(!sealed.windows(7).any(|window| window == b"hunter2"), "it is not to be read");
+        let again = core.keys().seal(&core, OWNER, "hunter2 пароль").unwrap();
+        assert_ne!(sealed, again, "the same secret does not look the same twice");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_secret_does_not_open() {
+        let (_database, core) = core().await;
+        let sealed = core.keys().seal(&core, OWNER, "secret").unwrap();
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert!(core.keys().open(OWNER, &damaged).is_err(), "byte {at}");
+            assert!(core.keys().open(OWNER, &sealed[..at]).is_err(), "cut at {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn api_keys_have_their_form_and_differ() {
+        let (_database, core) = core().await;
+        let (one, other) = (new_api_key(&core), new_api_key(&core));
+        assert_ne!(one, other);
+        let body = one.strip_prefix("tg_").unwrap();
+        assert_eq!(body.len(), 43);
+        assert!(body.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
+    }
+
+    #[tokio::test]
+    async fn a_password_is_hashed_with_argon2id() {
+        let (_database, core) = core().await;
+        let hash = hash_password(&core, "secret-1".to_owned().into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        let verified = |password: &[u8]| {
+            use argon2::password_hash::PasswordVerifier;
+            Argon2::default().verify_password(password, hash.as_str()).is_ok()
+        };
+        assert!(verified(b"secret-1") && !verified(b"secret-2"));
+    }
+
+    #[test]
+    fn each_purpose_has_a_key_of_its_own_and_none_is_shown() {
+        let keys = Keys::new(&[7; 32]);
+        let tag = keys.password_key().tag(b"tg_x");
+        assert_ne!(&keys.api_key_hash("tg_x"), tag.as_bytes());
+        assert_ne!(keys.api_key_hash("tg_x"), Keys::new(&[8; 32]).api_key_hash("tg_x"));
+        assert_eq!(format!("{keys:?}"), "Keys(…)");
+    }
+}

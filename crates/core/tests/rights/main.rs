@@ -1,6 +1,8 @@
 //! Rights through the real store: who may do what, what is taken and what is refused, and that
 //! gateways hear of every change.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod changes;
 mod directory;
 mod parameters;
