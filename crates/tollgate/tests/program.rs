@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use common::{Running, eventually, run, server_settings};
 use rustix::process::Signal;
 use serde_json::Value;
+use tollgate_types::Refusal;
 
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
     value[field].as_str().unwrap_or_else(|| panic!("no {field}: {value}"))
@@ -228,4 +230,26 @@ fn whoever_insists_is_not_kept_waiting_by_a_connection() {
     server.end();
     let (code, out, _) = run(&["audit"], &settings);
     assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
+fn the_pages_for_operators_name_every_metric_and_every_refusal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (server, ready) = Running::serve(&[], &server_settings(folder.path()));
+    let answer = get(text(&ready, "metrics"), "/metrics");
+    server.stop();
+    let samples = answer.lines().filter(|line| line.starts_with("tollgate_"));
+    let told: BTreeSet<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
+    let page = include_str!("../../../docs/operating/watching.md");
+    let written: BTreeSet<&str> = page
+        .split('`')
+        .map(|word| word.split('{').next().unwrap_or(word))
+        .filter(|word| word.starts_with("tollgate_"))
+        .collect();
+    assert_eq!(written, told);
+
+    let page = include_str!("../../../docs/operating/gateway.md");
+    for refusal in Refusal::ALL {
+        assert!(page.contains(&format!("`{refusal}`")), "{refusal}");
+    }
 }

@@ -191,14 +191,14 @@ mod tests {
         assert_eq!(cautions(&environment), ["http_proxy"]);
     }
 
-    #[test]
-    fn lines_are_whole() {
+    /// The tour of a demo on the usual ports.
+    fn usual(key: &str) -> String {
         let customer = Customer {
-            key: "tg_key".to_owned().into(),
-            sub_account: 3,
+            key: key.to_owned().into(),
+            sub_account: 1,
             login: ("alice", "alice-secret"),
             newcomer: "carol".to_owned(),
-            offer: 7,
+            offer: 1,
         };
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let addresses = Addresses {
@@ -212,14 +212,28 @@ mod tests {
             origin: local(8090),
             origin_name: "origin.test",
         };
-        let text = tour.text(&["no_proxy"], "UTC", None);
-        for line in [
-            "unset no_proxy",
-            "curl -sS -H 'X-API-Key: tg_key' \"http://127.0.0.1:8080/api/users/wallet/info\"; echo",
-            "curl -sS -x http://alice-country-jp:alice-secret@127.0.0.1:7000 http://127.0.0.1:8090/ip",
-            "curl -sS -x socks5h://alice:alice-secret@127.0.0.1:7000 -o /dev/null -w '%{http_code}, %{size_download} bytes\\n' http://origin.test:8090/bytes/1000000",
-        ] {
-            assert!(text.lines().any(|printed| printed == line), "{line}\n{text}");
+        tour.text(&["no_proxy"], "UTC", None)
+    }
+
+    #[test]
+    fn the_readmes_tour_is_the_demos() {
+        let readme = include_str!("../../../../README.md");
+        let told = readme.split("## A five-minute tour").nth(1).and_then(|rest| rest.split("\n## ").next());
+        let lines =
+            told.expect("the tour").split("```sh\n").skip(1).filter_map(|block| block.split("```").next());
+        let printed = usual("KEY");
+        let mut compared = 0;
+        for line in lines.flat_map(str::lines).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            assert!(printed.lines().any(|own| own == line), "{line}\n{printed}");
+            compared += 1;
         }
+        assert!(compared > 15, "{compared}");
+    }
+
+    #[test]
+    fn what_misleads_curl_is_unset_first() {
+        let text = usual("KEY");
+        let unset = text.find("\nunset no_proxy\n").expect("it is told");
+        assert!(text.find("\ncurl").is_some_and(|first| unset < first), "{text}");
     }
 }
