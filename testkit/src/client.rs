@@ -184,14 +184,21 @@ impl ProxyUser {
     /// # Panics
     /// Where the gateway cannot be reached or speaks nonsense.
     pub async fn tunnel(&self, way: Way, target: &str) -> Result<TcpStream, Refused> {
+        self.try_tunnel(way, target).await.expect("the gateway answers in time, and speaks the protocol")
+    }
+
+    /// The same, where the gateway may be gone.
+    ///
+    /// # Errors
+    /// Those of the connection, a time-out among them; within, the gateway's refusal.
+    pub async fn try_tunnel(&self, way: Way, target: &str) -> io::Result<Result<TcpStream, Refused>> {
         let opened = async {
             match way {
                 Way::Connect => self.connect(target).await,
                 Way::Socks5 => self.socks5(target).await,
             }
         };
-        let opened = tokio::time::timeout(PATIENCE, opened).await;
-        opened.expect("the gateway answers in time").expect("the gateway speaks the protocol")
+        tokio::time::timeout(PATIENCE, opened).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
     async fn connect(&self, target: &str) -> io::Result<Result<TcpStream, Refused>> {

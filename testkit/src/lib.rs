@@ -3,6 +3,12 @@
 //!
 //! What fails here fails the test that asked for it, by panicking with a sentence that says what.
 
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "what fails here fails the test that asked for it"
+)]
+
 pub mod client;
 mod clock;
 pub mod database;

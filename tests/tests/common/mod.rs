@@ -4,10 +4,10 @@ use tollgate_testkit::postgres;
 use tollgate_testkit::world::{Setup, World};
 
 /// Every sub-account's password.
-pub const PASSWORD: &str = "secret-1";
+pub(crate) const PASSWORD: &str = "secret-1";
 
 /// A world on one database: `sqlite` or `postgres`. `None` where PostgreSQL is to be skipped.
-pub fn world_on(database: &str) -> Option<World> {
+pub(crate) fn world_on(database: &str) -> Option<World> {
     let setup = Setup::new(env!("CARGO_BIN_EXE_tollgate_under_test"));
     match database {
         "sqlite" => Some(World::start(setup)),
