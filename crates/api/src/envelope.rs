@@ -135,7 +135,9 @@ pub(crate) fn say(error: &ApiError, language: Language, request_id: &str) -> Res
 impl FailureData {
     fn of(error: &ApiError, request_id: &str) -> Option<Self> {
         match error {
-            ApiError::Invalid { field, .. } => Some(Self { field: Some(field), request_id: None }),
+            ApiError::Invalid { field, .. } | ApiError::Unreadable(Unreadable::Twice(field)) => {
+                Some(Self { field: Some(field), request_id: None })
+            }
             ApiError::Internal(_) | ApiError::Unavailable(_) => {
                 Some(Self { field: None, request_id: Some(request_id.to_owned()) })
             }

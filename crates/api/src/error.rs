@@ -80,9 +80,9 @@ pub enum Unreadable {
     NotJson,
     /// The body is JSON, but not an object.
     NotAnObject,
-    /// One parameter is given twice in the same place, so that it is anybody's guess which one is
-    /// meant. Its name, cut to a decent length.
-    Twice(String),
+    /// This parameter is given twice in the same place, so that it is anybody's guess which one is
+    /// meant.
+    Twice(&'static str),
     /// The body did not arrive whole.
     Incomplete,
     /// The body did not arrive in time.

@@ -23,9 +23,9 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// Limits per minute; 0 = none.
-    pub(crate) fn new(calls: u32, failed_logins: u32) -> Self {
-        Self { calls: PerMinute::new(calls), failed_logins: PerMinute::new(failed_logins) }
+    /// So many per minute of either; 0 = no limit.
+    pub(crate) fn new(most: u32) -> Self {
+        Self { calls: PerMinute::new(most), failed_logins: PerMinute::new(most) }
     }
 
     /// Counts a call of an account, which has one key at a time.
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn each_account_has_its_own_allowance() {
-        let limits = Limits::new(2, 0);
+        let limits = Limits::new(2);
         let [one, other] = [1, 2].map(AccountId::new);
         assert_eq!((limits.call(one), limits.call(one)), (Ok(()), Ok(())));
         assert!(
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        let limits = Limits::new(0, 0);
+        let limits = Limits::new(0);
         assert!((0..1000).all(|_| limits.call(AccountId::new(1)).is_ok()));
     }
 

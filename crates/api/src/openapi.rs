@@ -4,12 +4,12 @@
 use serde_json::json;
 use utoipa::Number;
 use utoipa::openapi::extensions::ExtensionsBuilder;
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
 use utoipa::openapi::request_body::RequestBody;
-use utoipa::openapi::schema::{ArrayItems, Object, SchemaType, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayItems, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, ResponseBuilder, Schema,
+    Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder, Schema,
     SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
@@ -57,7 +57,8 @@ platform's time zone. `message` follows `Accept-Language` (zh, en).
 
 A GET call takes its parameters from the query string or from a JSON body (both: the query string wins per \
 field), a POST call from a JSON body or a form. Numbers may be decimal strings, `null` is absent, unknown fields \
-are ignored, a field given twice is refused. Calls marked `x-tollgate-extension` go beyond the source document.";
+are ignored, a field given twice in one place is refused. In a query string an empty value of what may be left \
+out counts as absent. Calls marked `x-tollgate-extension` go beyond the source document.";
 
 /// The document.
 pub fn openapi() -> OpenApi {
@@ -131,6 +132,9 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) -> Optio
         {
             without_null(schema);
             bound(schema);
+            if parameter.parameter_in == ParameterIn::Query && parameter.required != Required::True {
+                or_empty(schema);
+            }
         }
     }
     match operation.request_body.as_mut()? {
@@ -166,6 +170,18 @@ fn without_null(schema: &mut RefOr<Schema>) {
             }
         }
         _ => {}
+    }
+}
+
+/// An empty value of what may be left out counts as absent.
+fn or_empty(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    if let Some(words) = &mut object.enum_values {
+        words.push(json!(""));
+    } else if has(&object.schema_type, &Type::Integer) {
+        let empty = ObjectBuilder::new().schema_type(Type::String).max_length(Some(0));
+        let either = AnyOfBuilder::new().item(object.clone()).item(empty);
+        *schema = RefOr::T(Schema::AnyOf(either.build()));
     }
 }
 

@@ -18,10 +18,9 @@ use crate::live::Live;
 pub struct Settings {
     /// The operator's token.
     pub admin_token: AdminToken,
-    /// Calls per minute that one API key may make; 0 = no limit.
+    /// Calls per minute that one API key may make, and failed logins per minute that one peer
+    /// address may; 0 = no limit.
     pub calls_per_minute: u32,
-    /// Failed logins per minute that are answered as such to one peer address; 0 = no limit.
-    pub failed_logins_per_minute: u32,
     /// How much of a request's body is read.
     pub bounds: Bounds,
     /// What customers are told of the gateway's addresses.
@@ -31,13 +30,7 @@ pub struct Settings {
 impl Settings {
     /// The usual settings with this operator's token.
     pub fn new(admin_token: AdminToken) -> Self {
-        Self {
-            admin_token,
-            calls_per_minute: 0,
-            failed_logins_per_minute: 600,
-            bounds: Bounds::default(),
-            endpoints: Endpoints::default(),
-        }
+        Self { admin_token, calls_per_minute: 0, bounds: Bounds::default(), endpoints: Endpoints::default() }
     }
 }
 
@@ -91,7 +84,7 @@ pub struct ApiState {
 impl ApiState {
     /// Puts together the jobs, the live view of the gateways and the settings.
     pub fn new(core: Core, live: Arc<dyn Live>, settings: Settings) -> Self {
-        let limits = Limits::new(settings.calls_per_minute, settings.failed_logins_per_minute);
+        let limits = Limits::new(settings.calls_per_minute);
         Self { core, live, limits: Arc::new(limits), settings: Arc::new(settings) }
     }
 }

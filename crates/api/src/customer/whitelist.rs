@@ -2,9 +2,11 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tollgate_core::whitelist::{self, Listed};
 use tollgate_core::{Core, Page};
 use tollgate_types::{WhitelistId, Zone};
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Caller;
@@ -77,11 +79,21 @@ pub(crate) async fn list(
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewAddress {
     /// ip地址,必填: one IPv4 or IPv6 address in any valid spelling
-    #[schema(example = "203.0.113.7")]
+    #[schema(schema_with = address)]
     ip: String,
     /// 备注
     #[schema(example = "string", max_length = 255)]
     remark: Option<String>,
+}
+
+/// An IPv4 or an IPv6 address.
+fn address() -> Schema {
+    let of = |format| {
+        ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
+    };
+    let either = AnyOfBuilder::new().item(of(KnownFormat::Ipv4)).item(of(KnownFormat::Ipv6));
+    let about = "ip地址,必填: one IPv4 or IPv6 address in any valid spelling; not a private one";
+    Schema::AnyOf(either.description(Some(about)).examples([json!("203.0.113.7")]).build())
 }
 
 /// 添加白名单

@@ -30,7 +30,7 @@ pub(super) async fn read(
     }
     match media(headers) {
         Some(Media::Json) => Fields::from_json(&bytes),
-        Some(Media::Form) if forms_taken => Fields::from_form(&bytes),
+        Some(Media::Form) if forms_taken => Ok(Fields::from_form(&bytes)),
         Some(Media::Form) | None => Err(ApiError::MediaType),
     }
 }

@@ -1,6 +1,7 @@
 //! From JSON values to typed parameters, as forgiving as the contract says (§1) and not more: numbers
 //! may be decimal strings, truth values the words for them. Every error names its field.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::value::StringDeserializer;
@@ -9,14 +10,18 @@ use serde::forward_to_deserialize_any;
 use serde_json::{Map, Value};
 use tollgate_core::Rule;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Unreadable};
 
 /// The parameters of a call, to be read into its struct.
-pub(super) struct Coerce(Map<String, Value>);
+pub(super) struct Coerce {
+    values: Map<String, Value>,
+    repeated: BTreeSet<String>,
+}
 
 impl Coerce {
-    pub(super) const fn new(fields: Map<String, Value>) -> Self {
-        Self(fields)
+    /// Values by name, and the names that came more than once.
+    pub(super) const fn new(values: Map<String, Value>, repeated: BTreeSet<String>) -> Self {
+        Self { values, repeated }
     }
 }
 
@@ -24,18 +29,23 @@ impl Coerce {
 #[derive(Debug)]
 pub(super) struct Broken {
     field: Option<&'static str>,
-    rule: Rule,
+    /// `None` where the field came twice.
+    rule: Option<Rule>,
 }
 
 impl From<Broken> for ApiError {
-    fn from(broken: Broken) -> Self {
-        Self::invalid(broken.field.unwrap_or("body"), broken.rule)
+    fn from(Broken { field, rule }: Broken) -> Self {
+        let field = field.unwrap_or("body");
+        match rule {
+            Some(rule) => Self::invalid(field, rule),
+            None => Self::Unreadable(Unreadable::Twice(field)),
+        }
     }
 }
 
 impl Broken {
     const fn rule(rule: Rule) -> Self {
-        Self { field: None, rule }
+        Self { field: None, rule: Some(rule) }
     }
 }
 
@@ -43,7 +53,7 @@ impl std::error::Error for Broken {}
 
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field.unwrap_or("body"), self.rule)
+        write!(f, "{} {:?}", self.field.unwrap_or("body"), self.rule)
     }
 }
 
@@ -53,7 +63,7 @@ impl de::Error for Broken {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self { field: Some(field), rule: Rule::Required }
+        Self { field: Some(field), rule: Some(Rule::Required) }
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
@@ -75,7 +85,7 @@ impl<'de> Deserializer<'de> for Coerce {
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Broken> {
-        visitor.visit_map(InTurn { fields: self.0, known: known.iter(), next: None })
+        visitor.visit_map(InTurn { given: self, known: known.iter(), next: None })
     }
 
     forward_to_deserialize_any! {
@@ -86,7 +96,7 @@ impl<'de> Deserializer<'de> for Coerce {
 
 /// The known fields that were given, in the order of the struct.
 struct InTurn {
-    fields: Map<String, Value>,
+    given: Coerce,
     known: std::slice::Iter<'static, &'static str>,
     next: Option<(&'static str, Value)>,
 }
@@ -96,7 +106,10 @@ impl<'de> MapAccess<'de> for InTurn {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Broken> {
         for name in self.known.by_ref() {
-            if let Some(value) = self.fields.remove(*name) {
+            if self.given.repeated.contains(*name) {
+                return Err(Broken { field: Some(name), rule: None });
+            }
+            if let Some(value) = self.given.values.remove(*name) {
                 self.next = Some((name, value));
                 return seed.deserialize((*name).into_deserializer()).map(Some);
             }
@@ -253,7 +266,8 @@ mod tests {
 
     fn read(value: Value) -> Result<Sample, (Option<&'static str>, Rule)> {
         let Value::Object(fields) = value else { panic!("a sample is an object") };
-        Sample::deserialize(Coerce::new(fields)).map_err(|broken| (broken.field, broken.rule))
+        Sample::deserialize(Coerce::new(fields, BTreeSet::new()))
+            .map_err(|broken| (broken.field, broken.rule.expect("a broken rule")))
     }
 
     #[test]

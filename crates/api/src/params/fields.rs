@@ -1,94 +1,95 @@
 //! Parameters as they arrived: names with JSON values, each name once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 use super::coerce::Coerce;
 use crate::error::{ApiError, Unreadable};
 
-/// The longest name that is repeated to the caller, in characters.
-const NAME_SHOWN: usize = 64;
-
-/// Parameters by name. What is `null` counts as absent.
+/// Parameters by name, each with the value that came first. What is `null` counts as absent.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct Fields {
+    values: Map<String, Value>,
+    /// Those that came again.
+    repeated: BTreeSet<String>,
+}
 
 impl Fields {
     /// From a query string or a form: every value is a text.
-    pub(super) fn from_form(bytes: &[u8]) -> Result<Self, ApiError> {
-        let mut fields = Map::new();
+    pub(super) fn from_form(bytes: &[u8]) -> Self {
+        let mut fields = Self::default();
         for (name, value) in form_urlencoded::parse(bytes) {
-            if fields.insert(name.clone().into_owned(), Value::String(value.into_owned())).is_some() {
-                return Err(twice(&name));
-            }
+            fields.add(name.into_owned(), Value::String(value.into_owned()));
         }
-        Ok(Self(fields))
+        fields
     }
 
     /// From a JSON object. Depth is bounded by serde_json's recursion limit, size by the caller.
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, ApiError> {
         let mut json = serde_json::Deserializer::from_slice(bytes);
-        let mut repeated = None;
-        let fields = json.deserialize_any(Once { repeated: &mut repeated }).and_then(|fields| {
+        let fields = json.deserialize_any(AsTheyCome).and_then(|fields| {
             json.end()?;
             Ok(fields)
         });
-        match (fields, repeated) {
-            (_, Some(name)) => Err(twice(&name)),
-            (Ok(fields), None) => Ok(Self(fields)),
-            (Err(error), None) if error.is_data() => Err(ApiError::Unreadable(Unreadable::NotAnObject)),
-            (Err(_), None) => Err(ApiError::Unreadable(Unreadable::NotJson)),
+        fields.map_err(|error| {
+            let why = if error.is_data() { Unreadable::NotAnObject } else { Unreadable::NotJson };
+            ApiError::Unreadable(why)
+        })
+    }
+
+    fn add(&mut self, name: String, value: Value) {
+        match self.values.entry(name) {
+            Entry::Vacant(place) => {
+                place.insert(value);
+            }
+            Entry::Occupied(taken) => {
+                self.repeated.insert(taken.key().clone());
+            }
         }
     }
 
     /// These, and whatever `others` hold besides.
     pub(super) fn or(mut self, others: Self) -> Self {
-        for (name, value) in others.0 {
-            self.0.entry(name).or_insert(value);
+        self.repeated.extend(others.repeated.into_iter().filter(|name| !self.values.contains_key(name)));
+        for (name, value) in others.values {
+            self.values.entry(name).or_insert(value);
         }
         self
     }
 
     /// Without the fields that are an empty text.
     pub(super) fn without_empty_texts(mut self) -> Self {
-        self.0.retain(|_, value| value.as_str() != Some(""));
+        self.values.retain(|_, value| value.as_str() != Some(""));
         self
     }
 
-    /// As the typed parameters of a call.
+    /// As the typed parameters of a call. One that came twice is refused here, where it is known
+    /// which of them the call looks at.
     pub(super) fn into_typed<T: DeserializeOwned>(self) -> Result<T, ApiError> {
-        T::deserialize(Coerce::new(self.0)).map_err(ApiError::from)
+        T::deserialize(Coerce::new(self.values, self.repeated)).map_err(ApiError::from)
     }
 }
 
-fn twice(name: &str) -> ApiError {
-    ApiError::Unreadable(Unreadable::Twice(name.chars().take(NAME_SHOWN).collect()))
-}
+/// Takes an object's fields one by one.
+struct AsTheyCome;
 
-/// Takes an object whose names differ, and remembers the first that does not.
-struct Once<'a> {
-    repeated: &'a mut Option<String>,
-}
-
-impl<'de> Visitor<'de> for Once<'_> {
-    type Value = Map<String, Value>;
+impl<'de> Visitor<'de> for AsTheyCome {
+    type Value = Fields;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Map::new();
-        while let Some((name, value)) = object.next_entry::<String, Value>()? {
-            if fields.contains_key(&name) {
-                self.repeated.get_or_insert(name);
-            } else {
-                fields.insert(name, value);
-            }
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::default();
+        while let Some((name, value)) = object.next_entry()? {
+            fields.add(name, value);
         }
-        fields.retain(|_, value| !value.is_null());
+        fields.values.retain(|_, value| !value.is_null());
         Ok(fields)
     }
 }
@@ -126,16 +127,32 @@ mod tests {
         }
     }
 
+    #[derive(Debug, serde::Deserialize, PartialEq)]
+    struct Sample {
+        id: Option<i64>,
+    }
+
     #[test]
-    fn a_name_given_twice_is_refused_wherever_it_stands() {
-        assert_eq!(refused(br#"{"id":1,"id":2}"#), Unreadable::Twice("id".into()));
-        assert_eq!(refused(br#"{"id":null,"id":2}"#), Unreadable::Twice("id".into()));
-        assert_eq!(Fields::from_form(b"id=1&id=1").unwrap_err(), twice("id"));
+    fn a_parameter_given_twice_in_one_place_is_refused() {
+        let twice = Err(ApiError::Unreadable(Unreadable::Twice("id")));
+        let json = |text: &str| Fields::from_json(text.as_bytes()).unwrap();
+        assert_eq!(json(r#"{"id":1,"id":2}"#).into_typed::<Sample>(), twice);
+        assert_eq!(json(r#"{"id":null,"id":2}"#).into_typed::<Sample>(), twice);
+        assert_eq!(json(r#"{"id":1,"id":null}"#).into_typed::<Sample>(), twice);
+        assert_eq!(Fields::from_form(b"id=1&id=1").into_typed::<Sample>(), twice);
+        let unknown = Fields::from_form(b"x=1&x=2&id=3").into_typed();
+        assert_eq!(
+            unknown,
+            Ok(Sample { id: Some(3) }),
+            "unknown fields are ignored, however often they come"
+        );
+        let overruled = Fields::from_form(b"id=3").or(json(r#"{"id":1,"id":2}"#)).into_typed();
+        assert_eq!(overruled, Ok(Sample { id: Some(3) }));
     }
 
     #[test]
     fn the_query_string_wins_field_by_field() {
-        let query = Fields::from_form(b"page=2").unwrap();
+        let query = Fields::from_form(b"page=2");
         let body = Fields::from_json(br#"{"page":1,"page_size":5}"#).unwrap();
         let expected = Fields::from_json(br#"{"page":"2","page_size":5}"#).unwrap();
         assert_eq!(query.or(body), expected);

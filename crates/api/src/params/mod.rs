@@ -65,5 +65,5 @@ async fn collect(request: Request, bounds: Bounds) -> Result<Fields, ApiError> {
     if parts.method == Method::POST {
         return Ok(fields);
     }
-    Ok(Fields::from_form(parts.uri.query().unwrap_or_default().as_bytes())?.or(fields))
+    Ok(Fields::from_form(parts.uri.query().unwrap_or_default().as_bytes()).or(fields))
 }
