@@ -140,8 +140,7 @@ impl Dialer {
             Err(error) if error.refusal == Refusal::Unavailable => {}
             Err(error) => match error.blame {
                 Blame::Exit => self.health.failed(exit.id, Instant::now()),
-                Blame::Unclear => self.health.answered(exit.id),
-                Blame::Target => {}
+                Blame::Unclear | Blame::Target => self.health.answered(exit.id),
             },
         }
         result

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tollgate_types::{Exit, LeaseDenied, Refusal};
+use tollgate_types::{LeaseDenied, Refusal};
 use tollgate_wire::Parsed;
 use tollgate_wire::body::BodyReader;
 use tollgate_wire::http::{self, Framing, Limits, RequestHead, ResponseHead, Version};
@@ -76,11 +76,6 @@ impl Link {
         self.buf.is_empty() && matches!(socket::peek(&self.upstream.stream), Ok(Pending::Nothing))
     }
 
-    /// The exit it leaves by.
-    pub(crate) fn exit(&self) -> &Exit {
-        &self.upstream.exit
-    }
-
     /// What was read of the origin beyond the response.
     pub(crate) fn early(&self) -> &[u8] {
         &self.buf
@@ -124,7 +119,7 @@ async fn both(
                 match uploaded {
                     Ok(()) => state.sent.store(true, Ordering::Relaxed),
                     // An origin may answer and close without reading all of the request.
-                    Err(Failure::Flow(Broke::Upstream(_)) | Failure::ClientEnded) => {}
+                    Err(Failure::Flow(Broke::Writing(Way::Up)) | Failure::ClientEnded) => {}
                     Err(failure) => return Err(failure),
                 }
             }
@@ -169,6 +164,17 @@ enum Failure {
     Cut,
 }
 
+impl Failure {
+    /// Whether the origin's connection ended or broke off.
+    fn is_upstreams(&self) -> bool {
+        match self {
+            Self::UpstreamEnded => true,
+            Self::Flow(broke) => broke.is_upstream(),
+            Self::ClientEnded | Self::BadBody | Self::BadResponse | Self::Cut => false,
+        }
+    }
+}
+
 impl From<Broke> for Failure {
     fn from(broke: Broke) -> Self {
         Self::Flow(broke)
@@ -191,19 +197,21 @@ impl State {
             return Exchanged::Broken { reset: self.ends_with_close.load(Ordering::Relaxed) };
         }
         let unanswered = !self.answered.load(Ordering::Relaxed);
-        let gone = matches!(failure, Failure::UpstreamEnded | Failure::Flow(Broke::Upstream(_)));
+        let gone = failure.is_upstreams();
         if gone && reused && unanswered && head.framing() == Framing::None && is_idempotent(&head.method) {
             return Exchanged::Stale;
         }
         match failure {
             Failure::Flow(Broke::Denied(denied)) => Exchanged::Refuse(denied.refusal(), denial(denied)),
             Failure::Flow(Broke::Idle) => Exchanged::Refuse(Refusal::Timeout, "the target did not answer"),
-            Failure::UpstreamEnded | Failure::Flow(Broke::Upstream(_)) => {
+            Failure::UpstreamEnded | Failure::Flow(Broke::Reading(Way::Down) | Broke::Writing(Way::Up)) => {
                 Exchanged::Refuse(Refusal::BadGateway, "the target closed the connection without an answer")
             }
             Failure::BadResponse => Exchanged::Refuse(Refusal::BadGateway, "the target's answer is not HTTP"),
             Failure::BadBody => Exchanged::Refuse(Refusal::BadRequest, "the request body is malformed"),
-            Failure::Cut | Failure::ClientEnded | Failure::Flow(Broke::Client(_)) => {
+            Failure::Cut
+            | Failure::ClientEnded
+            | Failure::Flow(Broke::Reading(Way::Up) | Broke::Writing(Way::Down)) => {
                 Exchanged::Broken { reset: false }
             }
         }
@@ -253,7 +261,7 @@ impl Upload<'_> {
             if step.done {
                 return Ok(());
             }
-            if fill(self.client, buf).await.map_err(|error| Way::Up.read_from(error))? == 0 {
+            if fill(self.client, buf).await.map_err(|_| Broke::Reading(Way::Up))? == 0 {
                 socket::finish(self.upstream);
                 return Err(Failure::ClientEnded);
             }
@@ -332,7 +340,7 @@ impl Download<'_> {
         let blank_line = bytes.split_off(bytes.len().saturating_sub(BLANK_LINE));
         let hop = bytes.split_off(bytes.len().saturating_sub(own));
         self.send(&bytes).await?;
-        say(self.client, &hop).await.map_err(|error| Failure::from(Broke::Client(error)))?;
+        say(self.client, &hop).await.map_err(|_| Broke::Writing(Way::Down))?;
         self.send(&blank_line).await
     }
 
@@ -360,7 +368,7 @@ impl Download<'_> {
             match fill(self.upstream, buf).await {
                 Ok(0) => return body.finish().map_err(|_| Failure::UpstreamEnded),
                 Ok(_) => {}
-                Err(error) => return Err(Way::Down.read_from(error).into()),
+                Err(_) => return Err(Broke::Reading(Way::Down).into()),
             }
         }
     }
@@ -369,7 +377,7 @@ impl Download<'_> {
         match fill(self.upstream, buf).await {
             Ok(0) => Err(Failure::UpstreamEnded),
             Ok(_) => Ok(()),
-            Err(error) => Err(Way::Down.read_from(error).into()),
+            Err(_) => Err(Broke::Reading(Way::Down).into()),
         }
     }
 

@@ -28,10 +28,18 @@ const SOCKS4_REJECTED: [u8; 8] = [0, 0x5b, 0, 0, 0, 0, 0, 0];
 pub(crate) enum Greeted {
     /// HTTP; its first request has not been read yet.
     Http,
-    /// SOCKS5 CONNECT, from a caller or from somebody who is to be refused with a reply.
-    Socks(Result<Caller, TurnedAway>, Target),
+    /// SOCKS5 CONNECT.
+    Socks(Box<SocksRequest>),
     /// Over: nothing (more) is to be said.
     Closed,
+}
+
+/// A SOCKS5 CONNECT, not yet answered.
+pub(crate) struct SocksRequest {
+    /// Who asks, or why he is to be refused with the reply.
+    pub(crate) caller: Result<Caller, TurnedAway>,
+    /// Where to.
+    pub(crate) target: Target,
 }
 
 /// Finds out what the client wants. `identify` answers for credentials, and for their absence.
@@ -102,7 +110,9 @@ async fn request(client: &mut Client, caller: Result<Caller, TurnedAway>) -> io:
     let rep = match message(client, socks5::request).await? {
         None => return Ok(Greeted::Closed),
         Some(Ok(request)) => match (request.command, request.target) {
-            (Command::Connect, Ok(target)) => return Ok(Greeted::Socks(caller, target)),
+            (Command::Connect, Ok(target)) => {
+                return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target })));
+            }
             (Command::Connect, Err(_)) => Rep::General,
             (Command::Bind | Command::UdpAssociate | Command::Other(_), _) => Rep::CommandNotSupported,
         },

@@ -46,7 +46,7 @@ const INSIDE_NAMES: &[&str] = &["localhost", "local", "internal", "intranet", "l
 
 /// Decides about destinations. Made once, from the settings and the addresses listened on.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub(crate) struct Guard {
     allow: Vec<Cidr>,
     blocked_ports: Vec<u16>,
     own: Vec<SocketAddr>,
@@ -54,18 +54,18 @@ pub struct Guard {
 
 /// A destination is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocked {
+pub(crate) struct Blocked {
     /// `HostBlocked` or `PortBlocked`.
-    pub refusal: Refusal,
+    pub(crate) refusal: Refusal,
     /// Which, in one line.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl Guard {
     /// A guard that opens `allow` in spite of the closed ranges, refuses `blocked_ports`, and
     /// refuses the platform's `own` listeners whatever is opened (else a request could be led
     /// round and round through the gateway).
-    pub fn new(allow: Vec<Cidr>, blocked_ports: Vec<u16>, own: Vec<SocketAddr>) -> Self {
+    pub(crate) fn new(allow: Vec<Cidr>, blocked_ports: Vec<u16>, own: Vec<SocketAddr>) -> Self {
         Self { allow, blocked_ports, own }
     }
 
@@ -73,7 +73,7 @@ impl Guard {
     ///
     /// # Errors
     /// [`Blocked`].
-    pub fn target(&self, target: &Target) -> Result<(), Blocked> {
+    pub(crate) fn target(&self, target: &Target) -> Result<(), Blocked> {
         if self.blocked_ports.contains(&target.port) {
             let detail = format!("port {} is not open for customers", target.port);
             return Err(Blocked { refusal: Refusal::PortBlocked, detail });
@@ -88,7 +88,7 @@ impl Guard {
     ///
     /// # Errors
     /// [`Blocked`].
-    pub fn address(&self, address: SocketAddr) -> Result<(), Blocked> {
+    pub(crate) fn address(&self, address: SocketAddr) -> Result<(), Blocked> {
         let ip = address.ip().to_canonical();
         if self.is_own(SocketAddr::new(ip, address.port())) {
             return Err(blocked("the destination is the gateway itself"));
@@ -105,7 +105,7 @@ impl Guard {
     ///
     /// # Errors
     /// [`Blocked`].
-    pub fn unresolved(&self, name: &str) -> Result<(), Blocked> {
+    pub(crate) fn unresolved(&self, name: &str) -> Result<(), Blocked> {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let inside = INSIDE_NAMES.iter().any(|inside| {
             name.strip_suffix(inside).is_some_and(|front| front.is_empty() || front.ends_with('.'))

@@ -12,7 +12,7 @@ use crate::live::Admission;
 
 /// What a request brought to show who it is from.
 #[derive(Clone)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// User name, with routing parameters, and password.
     Credentials {
         /// As sent.
@@ -28,28 +28,28 @@ pub enum Proof {
 
 /// A caller, identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// Whose funds and limits are drawn on, for which kind of traffic.
-    pub payer: Payer,
+    pub(crate) payer: Payer,
     /// By which right.
-    pub admission: Admission,
+    pub(crate) admission: Admission,
     /// The proxy user name, without parameters; empty where the address was enough.
-    pub username: String,
+    pub(crate) username: String,
     /// Where the traffic should leave.
-    pub route: RouteParams,
+    pub(crate) route: RouteParams,
 }
 
 /// Why a caller was turned away.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TurnedAway {
+pub(crate) struct TurnedAway {
     /// Under which name.
-    pub refusal: Refusal,
+    pub(crate) refusal: Refusal,
     /// What exactly; never says whether it was the name or the password.
-    pub detail: String,
+    pub(crate) detail: String,
     /// Who it was, where that is certain.
-    pub who: Option<(AccountId, Option<SubAccountId>)>,
+    pub(crate) who: Option<(AccountId, Option<SubAccountId>)>,
     /// Whether it counts as a failed login.
-    pub failed_login: bool,
+    pub(crate) failed_login: bool,
 }
 
 /// Identifies a caller on a port of one type, or (`None`) on the port for all.
@@ -59,7 +59,7 @@ pub struct TurnedAway {
 ///
 /// # Errors
 /// [`TurnedAway`].
-pub fn identify(
+pub(crate) fn identify(
     directory: &Directory,
     proof: &Proof,
     peer: IpAddr,

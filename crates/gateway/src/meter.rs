@@ -25,12 +25,12 @@ pub(crate) enum Way {
 }
 
 /// Why bytes stopped flowing.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broke {
-    /// The client's connection failed.
-    Client(io::Error),
-    /// The upstream's connection failed.
-    Upstream(io::Error),
+    /// The side that bytes of this direction come from broke off.
+    Reading(Way),
+    /// The side that bytes of this direction go to takes no more.
+    Writing(Way),
     /// No more bytes are granted.
     Denied(LeaseDenied),
     /// Nothing moved for too long.
@@ -103,9 +103,9 @@ impl<'t> Meter<'t> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     drop(grant);
-                    to.writable().await.map_err(|error| way.written_to(error))?;
+                    to.writable().await.map_err(|_| Broke::Writing(way))?;
                 }
-                Err(error) => return Err(way.written_to(error)),
+                Err(_) => return Err(Broke::Writing(way)),
             }
         }
         Ok(())
@@ -165,20 +165,9 @@ impl Drop for Grant<'_> {
     }
 }
 
-impl Way {
-    /// The side that reading in this direction failed on.
-    pub(crate) fn read_from(self, error: io::Error) -> Broke {
-        match self {
-            Self::Up => Broke::Client(error),
-            Self::Down => Broke::Upstream(error),
-        }
-    }
-
-    /// The side that writing in this direction failed on.
-    pub(crate) fn written_to(self, error: io::Error) -> Broke {
-        match self {
-            Self::Up => Broke::Upstream(error),
-            Self::Down => Broke::Client(error),
-        }
+impl Broke {
+    /// Whether it was the upstream that broke off.
+    pub(crate) const fn is_upstream(self) -> bool {
+        matches!(self, Self::Reading(Way::Down) | Self::Writing(Way::Up))
     }
 }

@@ -28,11 +28,11 @@ use tollgate_types::{Directory, Exit, ExitId, Payer};
 use tollgate_wire::username::RouteParams;
 
 /// The most exits one request is tried on.
-pub const MAX_CANDIDATES: usize = 3;
+pub(crate) const MAX_CANDIDATES: usize = 3;
 
 /// What the order of exits is drawn from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Draw {
+pub(crate) enum Draw {
     /// No session: a random number.
     Any(u64),
     /// A session in one of its windows.
@@ -49,12 +49,12 @@ pub enum Draw {
 /// A session of one payer with one set of parameters; the same on every gateway and in every
 /// release, for it decides which exit the session is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(u64);
+pub(crate) struct SessionKey(u64);
 
 impl SessionKey {
     /// The key, where the request names a session. Other routing parameters are part of it: the
     /// same name with another country is another session.
-    pub fn of(payer: &Payer, route: &RouteParams) -> Option<Self> {
+    pub(crate) fn of(payer: &Payer, route: &RouteParams) -> Option<Self> {
         let session = route.session.as_deref()?;
         let mut hash = Sha256::new();
         hash.update(payer.account.get().to_be_bytes());
@@ -75,7 +75,7 @@ impl SessionKey {
 }
 
 /// The exits to try, best first: of the payer's type, matching every parameter, healthy.
-pub fn route(
+pub(crate) fn route(
     directory: &Directory,
     payer: &Payer,
     params: &RouteParams,
@@ -85,7 +85,7 @@ pub fn route(
     let pool = directory.exits.of(payer.proxy_type);
     let mut ranked: Vec<(Rank, &Arc<Exit>)> =
         pool.iter().filter(|exit| matches(exit, params)).map(|exit| (Rank::of(exit, draw), exit)).collect();
-    ranked.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    ranked.sort_unstable_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, exit)| exit).filter(|e| healthy(e.id)).take(MAX_CANDIDATES).cloned().collect()
 }
 
@@ -161,7 +161,6 @@ fn minus_log2(n: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_arithmetic, reason = "checks the integer logarithm against the machine's")]
 mod tests {
     use tollgate_types::{AccountId, ExitKind, PasswordKey, Pools, ProxyType};
     use tollgate_wire::username;

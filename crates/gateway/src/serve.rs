@@ -17,13 +17,13 @@ use crate::chain::UNSPECIFIED;
 use crate::client::{Client, fill, say};
 use crate::control::Control;
 use crate::dial::Upstream;
-use crate::forward::{Exchanged, Link};
+use crate::forward::{Exchanged, Link, denial};
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
 use crate::identify::{Caller, Proof};
-use crate::meter::Meter;
+use crate::meter::{Broke, Meter};
 use crate::refuse::Refused;
-use crate::tunnel;
+use crate::tunnel::{self, Ended};
 
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -35,8 +35,10 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
     let port_type = client.port_type;
     match greet(&mut client, deadline, |proof| gw.identify(proof, peer, port_type)).await {
         Greeted::Http => http(client, deadline, &gw).await,
-        Greeted::Socks(Ok(caller), target) => socks(client, caller, target, &gw).await,
-        Greeted::Socks(Err(no), _) => refuse_socks(&client, &gw, &no.into()).await,
+        Greeted::Socks(request) => match request.caller {
+            Ok(caller) => socks(client, caller, request.target, &gw).await,
+            Err(no) => refuse_socks(&client, &gw, &no.into()).await,
+        },
         Greeted::Closed => {}
     }
 }
@@ -90,7 +92,7 @@ async fn tunnel<C: Control>(
     let (early_up, early_down) = (&client.io.buf, &upstream.early);
     let cut = ticket.live.cut();
     let ended = tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
-    tracing::trace!(?ended, "a tunnel ended");
+    tunnel_ended(&ticket, ended, gw);
 }
 
 /// The requests of an HTTP connection, one after the other.
@@ -308,7 +310,16 @@ async fn upgraded<C: Control>(client: Client, link: Option<Link>, gw: &Shared<C>
     let meter = Meter::new(&link.ticket.purse, &link.ticket.live, gw.config.idle_timeout);
     let cut = link.ticket.live.cut();
     let upstream = &link.upstream.stream;
-    tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;
+    let ended = tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;
+    tunnel_ended(&link.ticket, ended, gw);
+}
+
+/// A tunnel that was cut for want of funds is told to its owner like a refusal.
+fn tunnel_ended<C: Control>(ticket: &Ticket, ended: Ended, gw: &Shared<C>) {
+    tracing::trace!(?ended, "a tunnel ended");
+    if let Ended::Broke(Broke::Denied(denied)) = ended {
+        gw.refused(&Refused::caller(&ticket.caller, denied.refusal(), denial(denied)));
+    }
 }
 
 fn proof(head: &RequestHead) -> Proof {

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tollgate_types::LeaseDenied;
 
 use crate::meter::{Broke, Grant, Meter, SLICE, Way};
 use crate::socket::{self, Pending};
@@ -30,16 +29,12 @@ thread_local! {
 }
 
 /// How a tunnel ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Both sides had nothing more to say.
     Done,
-    /// A side broke off.
-    Broken,
-    /// Nothing moved for too long.
-    Idle,
-    /// No more bytes were granted.
-    Denied(LeaseDenied),
+    /// Something broke, or no more bytes were granted.
+    Broke(Broke),
     /// The customer lost the right to it, the operator closed it, or the gateway drains.
     Cut,
 }
@@ -58,17 +53,17 @@ pub(crate) async fn relay(
     let mut down = Lane::new(Way::Down, upstream, client, meter);
     let flow = async { tokio::try_join!(up.run(early_up), down.run(early_down)).map(|_| ()) };
     let ended = tokio::select! {
-        flowed = flow => flowed.map_or_else(Ended::from, |()| Ended::Done),
-        () = meter.idle() => Ended::Idle,
+        flowed = flow => flowed.map_or_else(Ended::Broke, |()| Ended::Done),
+        () = meter.idle() => Ended::Broke(Broke::Idle),
         () = cut => Ended::Cut,
     };
     match ended {
-        Ended::Done | Ended::Idle => {}
-        Ended::Broken => {
-            socket::break_off(client);
-            socket::break_off(upstream);
-        }
-        Ended::Denied(_) | Ended::Cut => {
+        Ended::Done | Ended::Broke(Broke::Idle) => {}
+        // The far side is to see that the near one broke off.
+        Ended::Broke(Broke::Reading(Way::Up)) => socket::break_off(upstream),
+        Ended::Broke(Broke::Reading(Way::Down)) => socket::break_off(client),
+        Ended::Broke(Broke::Writing(_)) => linger(client, upstream).await,
+        Ended::Broke(Broke::Denied(_)) | Ended::Cut => {
             // Those bytes were granted, and their sender believes them sent.
             let _ = timeout(FLUSH_TIMEOUT, async { tokio::join!(up.flush(), down.flush()) }).await;
             linger(client, upstream).await;
@@ -137,7 +132,7 @@ impl<'t> Lane<'t> {
         self.meter.send(self.way, self.to, early).await?;
         let mut slices = 0;
         loop {
-            self.from.readable().await.map_err(|error| self.way.read_from(error))?;
+            self.from.readable().await.map_err(|_| Broke::Reading(self.way))?;
             match self.step()? {
                 Step::Moved => slices += 1,
                 Step::Waits(leftover) => {
@@ -162,7 +157,7 @@ impl<'t> Lane<'t> {
     fn step(&self) -> Result<Step<'t>, Broke> {
         let Some(grant) = self.meter.take(SLICE) else {
             // The end of the stream costs nothing and must not wait for a grant.
-            let pending = socket::peek(self.from).map_err(|error| self.way.read_from(error))?;
+            let pending = socket::peek(self.from).map_err(|_| Broke::Reading(self.way))?;
             return Ok(match pending {
                 Pending::Nothing => Step::Nothing,
                 Pending::Bytes => Step::Ungranted,
@@ -176,7 +171,7 @@ impl<'t> Lane<'t> {
                 Ok(0) => Ok(Step::Ended),
                 Ok(read) => self.write(scratch.get(..read).unwrap_or_default(), grant),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Nothing),
-                Err(error) => Err(self.way.read_from(error)),
+                Err(_) => Err(Broke::Reading(self.way)),
             }
         })
     }
@@ -186,7 +181,7 @@ impl<'t> Lane<'t> {
         let written = match self.to.try_write(bytes) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(self.way.written_to(error)),
+            Err(_) => return Err(Broke::Writing(self.way)),
         };
         grant.spend(self.way, written);
         match bytes.get(written..) {
@@ -198,7 +193,7 @@ impl<'t> Lane<'t> {
     /// Writes what was left over.
     async fn flush(&mut self) -> Result<(), Broke> {
         while let Some(leftover) = &mut self.leftover {
-            self.to.writable().await.map_err(|error| self.way.written_to(error))?;
+            self.to.writable().await.map_err(|_| Broke::Writing(self.way))?;
             let rest = leftover.bytes.get(leftover.written..).unwrap_or_default();
             match self.to.try_write(rest) {
                 Ok(written) => {
@@ -209,19 +204,9 @@ impl<'t> Lane<'t> {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.way.written_to(error)),
+                Err(_) => return Err(Broke::Writing(self.way)),
             }
         }
         Ok(())
-    }
-}
-
-impl From<Broke> for Ended {
-    fn from(broke: Broke) -> Self {
-        match broke {
-            Broke::Client(_) | Broke::Upstream(_) => Self::Broken,
-            Broke::Denied(denied) => Self::Denied(denied),
-            Broke::Idle => Self::Idle,
-        }
     }
 }

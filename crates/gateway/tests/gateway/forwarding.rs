@@ -229,6 +229,50 @@ async fn hp_48_a_kept_connection_that_the_origin_closed_is_replaced() {
 }
 
 #[tokio::test]
+async fn hp_48_a_request_lost_on_a_kept_connection_is_sent_again_only_if_that_is_safe() {
+    let world = World::lab().await;
+    // Answers the first request of every connection, reads the second and closes.
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = heads.clone();
+    let target = origin(move |mut client| {
+        let seen = seen.clone();
+        async move {
+            let head = client.head().await;
+            seen.lock().unwrap().push(head);
+            client.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            client.head().await;
+        }
+    })
+    .await;
+    let mut client = world.client().await;
+    for (request, status) in
+        [(get(target, ""), 200), (get(target, ""), 200), (post(target, "Content-Length: 0\r\n"), 502)]
+    {
+        client.say(request).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+    }
+    assert_eq!(heads.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn hp_45_a_response_head_without_end_is_not_kept() {
+    let world = World::lab().await;
+    let target = origin(|mut client| async move {
+        client.head().await;
+        client.say("HTTP/1.1 200 OK\r\n").await;
+        while tokio::io::AsyncWriteExt::write_all(&mut client.stream, b"X-Filler: aaaaaaaaaaaaaaaa\r\n")
+            .await
+            .is_ok()
+        {}
+    })
+    .await;
+    let mut client = world.client().await;
+    client.say(get(target, "")).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 502 "));
+}
+
+#[tokio::test]
 async fn hp_46_an_upload_cut_short_and_one_too_long() {
     let world = World::lab().await;
     let target = origin(|mut client| async move {

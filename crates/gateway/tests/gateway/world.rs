@@ -20,20 +20,20 @@ use tollgate_types::{
 };
 
 /// Longer than anything here should ever take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Alice's credentials (`alice:secret`) and Bob's (`bob:secret`), as a header value.
-pub const ALICE: &str = "Basic YWxpY2U6c2VjcmV0";
-pub const BOB: &str = "Basic Ym9iOnNlY3JldA==";
+pub(crate) const ALICE: &str = "Basic YWxpY2U6c2VjcmV0";
+pub(crate) const BOB: &str = "Basic Ym9iOnNlY3JldA==";
 
-pub const ALICE_ID: SubAccountId = SubAccountId::new(10);
-pub const BOB_ID: SubAccountId = SubAccountId::new(11);
+pub(crate) const ALICE_ID: SubAccountId = SubAccountId::new(10);
+pub(crate) const BOB_ID: SubAccountId = SubAccountId::new(11);
 
 /// A control plane in memory.
-pub struct FakeControl {
+pub(crate) struct FakeControl {
     directory: watch::Sender<Arc<Directory>>,
     books: Mutex<Books>,
-    pub notes: Mutex<Vec<RefusalNote>>,
+    pub(crate) notes: Mutex<Vec<RefusalNote>>,
 }
 
 #[derive(Default)]
@@ -96,12 +96,12 @@ impl Control for FakeControl {
 
 impl FakeControl {
     /// Gives a sub-account exactly so many bytes.
-    pub fn fund(&self, sub_account: SubAccountId, bytes: u64) {
+    pub(crate) fn fund(&self, sub_account: SubAccountId, bytes: u64) {
         self.books.lock().unwrap().funds.insert(sub_account.get(), bytes);
     }
 
     /// Bytes settled for a sub-account, of one type.
-    pub fn used(&self, sub_account: Option<SubAccountId>, proxy_type: ProxyType) -> u64 {
+    pub(crate) fn used(&self, sub_account: Option<SubAccountId>, proxy_type: ProxyType) -> u64 {
         let books = self.books.lock().unwrap();
         let theirs =
             |lease: &&Lease| lease.payer.sub_account == sub_account && lease.payer.proxy_type == proxy_type;
@@ -109,7 +109,7 @@ impl FakeControl {
     }
 
     /// Publishes a changed directory.
-    pub fn publish(&self, change: DirectoryChange) {
+    pub(crate) fn publish(&self, change: DirectoryChange) {
         self.directory.send_modify(|directory| {
             let mut next = Directory::clone(directory);
             next.version += 1;
@@ -119,7 +119,7 @@ impl FakeControl {
     }
 }
 
-pub fn sub_account(id: SubAccountId, name: &str, active: bool) -> SubAccountEntry {
+pub(crate) fn sub_account(id: SubAccountId, name: &str, active: bool) -> SubAccountEntry {
     SubAccountEntry {
         id,
         account: AccountId::new(1),
@@ -130,7 +130,7 @@ pub fn sub_account(id: SubAccountId, name: &str, active: bool) -> SubAccountEntr
     }
 }
 
-pub fn exit(id: i64, proxy_type: ProxyType, kind: ExitKind) -> Exit {
+pub(crate) fn exit(id: i64, proxy_type: ProxyType, kind: ExitKind) -> Exit {
     Exit {
         id: ExitId::new(id),
         name: format!("exit-{id}"),
@@ -145,29 +145,29 @@ pub fn exit(id: i64, proxy_type: ProxyType, kind: ExitKind) -> Exit {
     }
 }
 
-pub fn direct(id: i64, proxy_type: ProxyType) -> Exit {
+pub(crate) fn direct(id: i64, proxy_type: ProxyType) -> Exit {
     exit(id, proxy_type, ExitKind::Direct { bind_ip: None })
 }
 
 /// A running gateway and its surroundings.
-pub struct World {
-    pub gateway: Gateway<FakeControl>,
-    pub control: Arc<FakeControl>,
+pub(crate) struct World {
+    pub(crate) gateway: Gateway<FakeControl>,
+    pub(crate) control: Arc<FakeControl>,
     /// The port for all types.
-    pub any: SocketAddr,
+    pub(crate) any: SocketAddr,
     /// The port for mobile traffic.
-    pub mobile: SocketAddr,
+    pub(crate) mobile: SocketAddr,
     _folder: TempDir,
 }
 
 impl World {
     /// Loopback opened, one direct exit of each type.
-    pub async fn lab() -> Self {
+    pub(crate) async fn lab() -> Self {
         Self::with(ProxyType::ALL.iter().zip(1..).map(|(kind, id)| direct(id, *kind)).collect(), |_| ()).await
     }
 
     /// With these exits, and the settings changed so.
-    pub async fn with(exits: Vec<Exit>, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+    pub(crate) async fn with(exits: Vec<Exit>, change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let mut directory = Directory::empty(PasswordKey::new([7; 32]));
         let account = AccountEntry { id: AccountId::new(1), active: true, funds_epoch: 0 };
         directory.apply(DirectoryChange::Account(account));
@@ -202,30 +202,30 @@ impl World {
     }
 
     /// Lists loopback, so that clients of these tests need no credentials.
-    pub fn list_loopback(&self) {
+    pub(crate) fn list_loopback(&self) {
         let entry = WhitelistEntry { id: WhitelistId::new(20), account: AccountId::new(1) };
         self.control.publish(DirectoryChange::Whitelist("127.0.0.1".parse().unwrap(), entry));
     }
 
     /// Waits until no connection is live and everything is settled, and tells what Alice used of
     /// residential traffic.
-    pub async fn settled(&self) -> u64 {
+    pub(crate) async fn settled(&self) -> u64 {
         self.settled_of(Some(ALICE_ID), ProxyType::Residential).await
     }
 
     /// The same for anybody.
-    pub async fn settled_of(&self, sub_account: Option<SubAccountId>, proxy_type: ProxyType) -> u64 {
+    pub(crate) async fn settled_of(&self, sub_account: Option<SubAccountId>, proxy_type: ProxyType) -> u64 {
         eventually("connections end", || self.gateway.connections().is_empty()).await;
         self.gateway.drain().await.unwrap();
         self.control.used(sub_account, proxy_type)
     }
 
-    pub async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         Client::to(self.any).await
     }
 
     /// A client whose CONNECT as Alice has succeeded.
-    pub async fn tunnel(&self, target: SocketAddr) -> Client {
+    pub(crate) async fn tunnel(&self, target: SocketAddr) -> Client {
         let mut client = self.client().await;
         client.say(&connect(&target.to_string(), ALICE)).await;
         let head = client.head().await;
@@ -235,7 +235,7 @@ impl World {
 }
 
 /// Waits for a condition, with a deadline.
-pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "never: {what}");
@@ -243,40 +243,40 @@ pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-pub fn connect(target: &str, credentials: &str) -> String {
+pub(crate) fn connect(target: &str, credentials: &str) -> String {
     format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: {credentials}\r\n\r\n")
 }
 
 /// One client connection.
-pub struct Client {
-    pub stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     buf: Vec<u8>,
 }
 
 impl Client {
     #[expect(clippy::disallowed_methods, reason = "this is a client of the gateway, not the gateway")]
-    pub async fn to(address: SocketAddr) -> Self {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buf: Vec::new() }
     }
 
-    pub fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self { stream, buf: Vec::new() }
     }
 
     /// The head, or nothing where the connection ends instead.
-    pub async fn rest_of_head(&mut self) -> String {
+    pub(crate) async fn rest_of_head(&mut self) -> String {
         match self.try_fill().await {
             Ok(1..) => self.head().await,
             Ok(0) | Err(_) => String::new(),
         }
     }
 
-    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         timeout(PATIENCE, self.stream.write_all(bytes.as_ref())).await.unwrap().unwrap();
     }
 
     /// Everything up to and including the empty line.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         loop {
             if let Some(at) = self.buf.windows(4).position(|four| four == b"\r\n\r\n") {
                 let rest = self.buf.split_off(at + 4);
@@ -287,7 +287,7 @@ impl Client {
         }
     }
 
-    pub async fn exactly(&mut self, count: usize) -> Vec<u8> {
+    pub(crate) async fn exactly(&mut self, count: usize) -> Vec<u8> {
         while self.buf.len() < count {
             assert!(self.fill().await > 0, "ended after {} of {count} bytes", self.buf.len());
         }
@@ -296,13 +296,13 @@ impl Client {
     }
 
     /// Everything until the connection ends, in order or not.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while let Ok(1..) = self.try_fill().await {}
         std::mem::take(&mut self.buf)
     }
 
     /// Whether the connection ended by a reset.
-    pub async fn is_reset(&mut self) -> bool {
+    pub(crate) async fn is_reset(&mut self) -> bool {
         loop {
             match self.try_fill().await {
                 Ok(0) => return false,
@@ -312,7 +312,7 @@ impl Client {
         }
     }
 
-    pub async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
 
@@ -326,7 +326,7 @@ impl Client {
 }
 
 /// An origin that serves each connection so.
-pub async fn origin<F, Fut>(serve: F) -> SocketAddr
+pub(crate) async fn origin<F, Fut>(serve: F) -> SocketAddr
 where
     F: Fn(Client) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -342,7 +342,7 @@ where
 }
 
 /// An origin that gives back what it is given.
-pub async fn echo() -> SocketAddr {
+pub(crate) async fn echo() -> SocketAddr {
     origin(|mut client| async move {
         let (mut read, mut write) = client.stream.split();
         let _ = tokio::io::copy(&mut read, &mut write).await;
@@ -351,7 +351,7 @@ pub async fn echo() -> SocketAddr {
 }
 
 /// An HTTP origin that answers every request (without body) with this, and remembers the heads.
-pub async fn http_origin(answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn http_origin(answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let seen = heads.clone();
     let address = origin(move |mut client| {
@@ -376,6 +376,6 @@ pub async fn http_origin(answer: &'static str) -> (SocketAddr, Arc<Mutex<Vec<Str
 }
 
 /// An address on which nobody listens.
-pub async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
