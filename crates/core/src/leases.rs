@@ -108,10 +108,14 @@ fn lease_in(
     zone: &Zone,
 ) -> Result<Result<ByteLease, LeaseDenied>, Error> {
     let payer = ask.payer;
+    // Under this lock nobody suspends the account or spends its money meanwhile.
+    let mut wallet = match store::wallets::lock(tx, payer.account) {
+        Err(store::Error::NoRow) => return Ok(Err(LeaseDenied::Blocked)),
+        locked => locked?,
+    };
     let Some(state) = store::leases::payer_state(tx, payer)?.filter(|state| state.active) else {
         return Ok(Err(LeaseDenied::Blocked));
     };
-    let mut wallet = store::wallets::lock(tx, payer.account)?;
     let soonest = now.plus(SHORTEST_TTL);
     let packages = match store::packages::are_active(tx, payer.account, payer.proxy_type)? {
         true => store::packages::usable(tx, payer.account, payer.proxy_type, soonest)?,
