@@ -52,7 +52,7 @@ pub async fn create(core: &Core, account: AccountId, new: NewSubAccount) -> Resu
     let password = new.password.expose_secret();
     let row = store::sub_accounts::NewSubAccount {
         account,
-        password_sealed: core.keys().seal(core, &owner(account), password)?,
+        password_sealed: core.keys().seal(core, &owner(&new.username), password)?,
         password_tag: core.keys().password_key().tag(password.as_bytes()),
         username: new.username,
         remark: new.remark,
@@ -121,19 +121,13 @@ pub async fn update(core: &Core, account: AccountId, id: SubAccountId, change: C
     }
     check_text("remark", change.remark.as_deref().unwrap_or(""), 0, 255)?;
     check_limits(change.limits_gb)?;
-    let secret = match &change.password {
-        Some(password) => {
-            let password = password.expose_secret();
-            let sealed = core.keys().seal(core, &owner(account), password)?;
-            Some((sealed, core.keys().password_key().tag(password.as_bytes())))
-        }
-        None => None,
-    };
-    let now = core.now();
+    let (now, sealer) = (core.now(), core.clone());
     write_and_publish(core, move |tx| {
         let mut row = of_account(store::sub_accounts::lock(tx, id)?, account)?;
-        if let Some((sealed, tag)) = &secret {
-            (row.password_sealed, row.password_tag) = (sealed.clone(), *tag);
+        if let Some(password) = &change.password {
+            let password = password.expose_secret();
+            row.password_sealed = sealer.keys().seal(&sealer, &owner(&row.username), password)?;
+            row.password_tag = sealer.keys().password_key().tag(password.as_bytes());
         }
         row.remark = change.remark.clone().unwrap_or(row.remark);
         row.active = change.active.unwrap_or(row.active);
@@ -142,7 +136,7 @@ pub async fn update(core: &Core, account: AccountId, id: SubAccountId, change: C
         }
         store::sub_accounts::update(tx, &row, now)?;
         let detail =
-            json!({ "limits_gb": row.limits_gb, "active": row.active, "password_changed": secret.is_some() });
+            json!({ "limits_gb": row.limits_gb, "active": row.active, "password_changed": change.password.is_some() });
         log(tx, now, account, "sub_account.updated", id, &detail)?;
         directory::publish(tx, Subject::SubAccount(id), now)
     })
@@ -166,7 +160,7 @@ pub async fn delete(core: &Core, account: AccountId, id: SubAccountId) -> Result
 }
 
 fn opened(core: &Core, row: Row) -> Result<SubAccount, Error> {
-    let password = core.keys().open(&owner(row.account), &row.password_sealed)?;
+    let password = core.keys().open(&owner(&row.username), &row.password_sealed)?;
     Ok(SubAccount { row, password })
 }
 
@@ -174,9 +168,9 @@ fn of_account(row: Option<Row>, account: AccountId) -> Result<Row, Error> {
     row.filter(|row| row.account == account).ok_or(Error::NotFound(Noun::SubAccount))
 }
 
-/// What a sub-account's password is sealed for.
-fn owner(account: AccountId) -> String {
-    format!("sub_accounts.password:{account}")
+/// What a sub-account's password is sealed for. Its name never changes.
+fn owner(username: &str) -> String {
+    format!("sub_accounts.password:{}", username.to_lowercase())
 }
 
 fn log(

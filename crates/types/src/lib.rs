@@ -10,7 +10,6 @@ mod exit;
 mod id;
 mod lease;
 mod password;
-mod plan_type;
 mod proxy_type;
 mod quantity;
 mod refusal;
@@ -28,7 +27,6 @@ pub use lease::{
     ByteLease, LeaseDenied, LeaseRequest, LeaseUsage, Payer, RefusalNote, Settled, Unavailable, UsageReport,
 };
 pub use password::{PasswordKey, PasswordTag};
-pub use plan_type::PlanType;
 pub use proxy_type::{ProxyType, StaticType, UnknownWord};
 pub use quantity::{Bytes, Cents, GB, MAX_LIMIT_GB};
 pub use refusal::Refusal;
