@@ -94,7 +94,7 @@ Examples:
   tollgate admin --json accounts list | jq .data.list
 
 The token is TOLLGATE_ADMIN_TOKEN, or the one in DATA_DIR/admin-token.")]
-    Admin(AdminArgs),
+    Admin(Box<AdminArgs>),
 }
 
 /// Flags of `tollgate admin`.

@@ -1,10 +1,8 @@
 //! The demo's lines, pasted as they are into a shell.
 
-mod common;
-
 use std::process::{Command, Stdio};
 
-use common::{Running, eventually, said, tollgate};
+use crate::common::{Running, eventually, said, tollgate};
 use serde_json::Value;
 
 /// A demo that runs, and what it printed.
@@ -102,6 +100,6 @@ fn a_demo_on_kept_data_goes_on_where_it_was() {
     answers(&demo, "# A sub-account");
     assert_eq!(answers(&demo, "# The account and its wallet"), first, "the same key, no money given twice");
     demo.running.stop();
-    let (code, out, _) = common::run(&["audit", flags[0], flags[1]], &[]);
+    let (code, out, _) = crate::common::run(&["audit", flags[0], flags[1]], &[]);
     assert_eq!(code, Some(0), "{out}");
 }

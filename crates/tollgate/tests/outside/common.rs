@@ -11,10 +11,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// Nothing here may take longer.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, with nothing of the outside's settings.
-pub fn tollgate(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+pub(crate) fn tollgate(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TOLLGATE_") {
@@ -26,17 +26,17 @@ pub fn tollgate(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
 }
 
 /// What a command says and how it ends.
-pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
+pub(crate) fn run(arguments: &[&str], settings: &[(&str, &str)]) -> (Option<i32>, String, String) {
     said(tollgate(arguments, settings).output().expect("the program runs"))
 }
 
-pub fn said(output: Output) -> (Option<i32>, String, String) {
+pub(crate) fn said(output: Output) -> (Option<i32>, String, String) {
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 /// Settings of a server on a data directory, on free ports of loopback.
-pub fn server_settings(data: &Path) -> Vec<(&'static str, &str)> {
+pub(crate) fn server_settings(data: &Path) -> Vec<(&'static str, &str)> {
     vec![
         ("TOLLGATE_DATA_DIR", data.to_str().expect("UTF-8")),
         ("TOLLGATE_API__LISTEN", "127.0.0.1:0"),
@@ -49,7 +49,7 @@ pub fn server_settings(data: &Path) -> Vec<(&'static str, &str)> {
 }
 
 /// A program that runs until it is told to end.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     /// Lines of standard output, or of standard error.
     lines: mpsc::Receiver<String>,
@@ -58,7 +58,7 @@ pub struct Running {
 
 impl Running {
     /// Starts `tollgate serve`; gives the line that says that it is ready.
-    pub fn serve(arguments: &[&str], settings: &[(&str, &str)]) -> (Self, Value) {
+    pub(crate) fn serve(arguments: &[&str], settings: &[(&str, &str)]) -> (Self, Value) {
         let arguments = [&["serve", "--log-format", "json"], arguments].concat();
         let mut child = tollgate(&arguments, settings)
             .stdout(Stdio::piped())
@@ -73,7 +73,7 @@ impl Running {
     }
 
     /// Watches what a child says on one of its outputs; the other one is read too.
-    pub fn watch(mut child: Child, said: impl Read + Send + 'static) -> Self {
+    pub(crate) fn watch(mut child: Child, said: impl Read + Send + 'static) -> Self {
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(said).lines().map_while(Result::ok) {
@@ -91,7 +91,7 @@ impl Running {
     }
 
     /// The next line of which this holds.
-    pub fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn line(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = String::new();
         loop {
@@ -107,12 +107,12 @@ impl Running {
         }
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("its own child can be signalled");
     }
 
     /// Waits for the end; gives also what the program said on its other output.
-    pub fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().expect("its own child can be waited for") {
@@ -127,7 +127,7 @@ impl Running {
     }
 
     /// Asks it to end, and demands that it ends well.
-    pub fn stop(self) -> String {
+    pub(crate) fn stop(self) -> String {
         self.signal(Signal::TERM);
         let (status, rest) = self.end();
         assert!(status.success(), "{status}");
@@ -136,7 +136,7 @@ impl Running {
 }
 
 /// Asks again until it holds.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");

@@ -1,12 +1,10 @@
 //! The program from outside: commands, settings, life and death.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use common::{Running, eventually, run, server_settings};
+use crate::common::{Running, eventually, run, server_settings};
 use rustix::process::Signal;
 use serde_json::Value;
 use tollgate_types::Refusal;
@@ -18,7 +16,7 @@ fn text<'v>(value: &'v Value, field: &str) -> &'v str {
 #[expect(clippy::disallowed_methods, reason = "the test's own client")]
 fn connect(address: &str) -> TcpStream {
     let stream = TcpStream::connect(address).expect("a connection");
-    stream.set_read_timeout(Some(common::PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(crate::common::PATIENCE)).expect("a timeout");
     stream
 }
 
@@ -240,7 +238,7 @@ fn the_pages_for_operators_name_every_metric_and_every_refusal() {
     server.stop();
     let samples = answer.lines().filter(|line| line.starts_with("tollgate_"));
     let told: BTreeSet<&str> = samples.filter_map(|line| line.split(['{', ' ']).next()).collect();
-    let page = include_str!("../../../docs/operating/watching.md");
+    let page = include_str!("../../../../docs/operating/watching.md");
     let written: BTreeSet<&str> = page
         .split('`')
         .map(|word| word.split('{').next().unwrap_or(word))
@@ -248,7 +246,7 @@ fn the_pages_for_operators_name_every_metric_and_every_refusal() {
         .collect();
     assert_eq!(written, told);
 
-    let page = include_str!("../../../docs/operating/gateway.md");
+    let page = include_str!("../../../../docs/operating/gateway.md");
     for refusal in Refusal::ALL {
         assert!(page.contains(&format!("`{refusal}`")), "{refusal}");
     }

@@ -1,0 +1,7 @@
+//! The built program, used from outside.
+
+#![expect(clippy::expect_used, reason = "a test ends at the first thing that is not as it should be")]
+
+mod common;
+mod demo;
+mod program;
