@@ -16,7 +16,8 @@ usage: cargo run --release -p tollgate-bench -- [options]
   --rounds N        how often everything is measured, in turns (default 5, at most 50)
   --quick           small sizes and one round: shows that it works, the figures mean little
   --only A,B        these subjects only: tollgate tinyproxy squid dante microsocks haproxy relay
-  --measure A,B     these measurements only: idle bulk connections requests api settle
+  --measure A,B     these measurements only: idle bulk connections requests api
+                    settle capacity
   --install-peers   first install missing peers with apt-get (needs root)
   --out FOLDER      where results.md and results.json go (default: bench/out)
 ";
@@ -93,6 +94,8 @@ pub(crate) struct Sizes {
     pub(crate) payers: u64,
     /// For how long they have traffic.
     pub(crate) settle_for: Duration,
+    /// Usage reports, each of every payer's lease, that are settled one after the other.
+    pub(crate) reports: u64,
 }
 
 const GIB: u64 = 1 << 30;
@@ -107,6 +110,7 @@ const FULL: Sizes = Sizes {
     api_calls: 10_000,
     payers: 1_000,
     settle_for: Duration::from_secs(15),
+    reports: 60,
 };
 
 const QUICK: Sizes = Sizes {
@@ -118,6 +122,7 @@ const QUICK: Sizes = Sizes {
     api_calls: 200,
     payers: 30,
     settle_for: Duration::from_secs(2),
+    reports: 10,
 };
 
 /// Reads the command line.
@@ -159,7 +164,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Command> 
 }
 
 const SUBJECTS: &[&str] = &["tollgate", "tinyproxy", "squid", "dante", "microsocks", "haproxy", "relay"];
-const MEASURES: &[&str] = &["idle", "bulk", "connections", "requests", "api", "settle"];
+const MEASURES: &[&str] = &["idle", "bulk", "connections", "requests", "api", "settle", "capacity"];
 
 /// A comma-separated list of known names.
 fn names(list: &str, known: &[&str]) -> Result<Vec<String>> {

@@ -14,6 +14,11 @@
 )]
 
 mod args;
+#[cfg(feature = "settle")]
+mod capacity;
+#[cfg(not(feature = "settle"))]
+#[path = "capacity_absent.rs"]
+mod capacity;
 mod client;
 mod machine;
 mod measure;

@@ -75,7 +75,7 @@ impl Taken {
 }
 
 /// The value below which so many of a thousand lie, in microseconds.
-fn quantile(sorted: &[Duration], per_mille: usize) -> f64 {
+pub(crate) fn quantile(sorted: &[Duration], per_mille: usize) -> f64 {
     let at = sorted.len().saturating_sub(1) * per_mille / 1000;
     sorted.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1e6)
 }

@@ -24,8 +24,10 @@ pub(crate) enum Table {
     Requests,
     /// Calls of the JSON API.
     Api,
-    /// Settlements.
+    /// Settlements at the pace of real traffic.
     Settle,
+    /// Settlements as fast as they go.
+    Capacity,
 }
 
 impl Table {
@@ -38,7 +40,8 @@ impl Table {
             Self::Connections => "New connections (handshake, 1 KiB each way, close), 16 clients",
             Self::Requests => "GET of 1 KiB on kept connections, 16 clients",
             Self::Api => "API calls, 8 clients",
-            Self::Settle => "Settlements of active payers",
+            Self::Settle => "Settlements of active payers, at the pace of their traffic",
+            Self::Capacity => "Settlements as fast as they go: one report after the other",
         }
     }
 
@@ -52,12 +55,13 @@ impl Table {
             Self::Requests => "requests",
             Self::Api => "api",
             Self::Settle => "settle",
+            Self::Capacity => "capacity",
         }
     }
 
     /// Whether its rows are compared with the best peer by the first figure.
     fn is_compared(self) -> bool {
-        !matches!(self, Self::Api | Self::Settle)
+        !matches!(self, Self::Api | Self::Settle | Self::Capacity)
     }
 }
 

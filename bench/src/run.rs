@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use tempfile::TempDir;
 
 use crate::args::Options;
+use crate::capacity;
 use crate::client::{Door, Way};
 use crate::machine::Machine;
 use crate::measure;
@@ -32,6 +33,7 @@ pub(crate) async fn all(options: &Options) -> Result<Report> {
         run.idle(&mut report).await;
         run.data_plane(&mut report).await;
         run.settle(&mut report).await;
+        run.capacity(&mut report).await;
     }
     Ok(report)
 }
@@ -241,7 +243,7 @@ impl Round<'_> {
                 Table::BulkMany => measure::bulk(daemon, door, origin, 32, sizes.bulk_many).await,
                 Table::Connections => measure::connections(daemon, door, origin, sizes.connections).await,
                 Table::Requests => measure::requests(daemon, door, origin, sizes.requests).await,
-                Table::Idle | Table::Api | Table::Settle => {
+                Table::Idle | Table::Api | Table::Settle | Table::Capacity => {
                     Err(anyhow!("not a measurement of the data plane"))
                 }
             };
@@ -282,6 +284,28 @@ impl Round<'_> {
         let tollgate = Tollgate::start(&self.options.tollgate, cluster.as_ref().map(Cluster::url)).await?;
         let database = cluster.as_ref().map(Cluster::daemon);
         platform::settle(&tollgate, database, origin.address(), &self.options.sizes).await
+    }
+
+    /// And how fast they could go, without a gateway.
+    async fn capacity(self, report: &mut Report) {
+        if !self.options.wants_measure("capacity") || !self.options.wants_subject("tollgate") {
+            return;
+        }
+        for database in ["SQLite", "PostgreSQL"] {
+            self.say("capacity", database);
+            let payers = self.options.sizes.payers;
+            let row = Row { subject: format!("{payers} payers ({database})"), is_peer: false, rank: 0 };
+            report.add(Table::Capacity, &row, self.capacity_on(database == "PostgreSQL").await);
+        }
+    }
+
+    async fn capacity_on(self, postgres: bool) -> Result<Vec<measure::Figure>> {
+        let (folder, cluster) = (folder()?, if postgres { Some(Cluster::start().await?) } else { None });
+        let url = match &cluster {
+            Some(cluster) => cluster.url().to_owned(),
+            None => format!("sqlite:{}", folder.path().join("tollgate.db").display()),
+        };
+        capacity::measure(&url, &self.options.sizes).await
     }
 
     /// Starts a subject; where it cannot be, the tables say why.
