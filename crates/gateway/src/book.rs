@@ -63,7 +63,9 @@ impl Book {
         }
         let closed = &mut self.closed;
         self.leases.retain(|held| {
-            let over = held.settled.is_some_and(|usage| usage.used == usage.granted && usage.granted.get() == held.granted);
+            let over = held
+                .settled
+                .is_some_and(|usage| usage.used == usage.granted && usage.granted.get() == held.granted);
             if over {
                 *closed += held.granted;
             }
@@ -74,7 +76,10 @@ impl Book {
     /// How many bytes of leases that end before a moment are not yet used.
     pub(crate) fn ending_before(&self, moment: Instant, forwarded: u64) -> u64 {
         let usages = self.usages(forwarded).into_iter().zip(&self.leases);
-        usages.filter(|(_, held)| held.deadline < moment).map(|(usage, _)| usage.granted.minus(usage.used).get()).sum()
+        usages
+            .filter(|(_, held)| held.deadline < moment)
+            .map(|(usage, _)| usage.granted.minus(usage.used).get())
+            .sum()
     }
 
     /// Hands back bytes that were withdrawn from what connections can take: of leases that end

@@ -22,7 +22,7 @@ const LARGEST: u64 = 100 << 20;
 
 /// An open journal.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     slots: [File; 2],
     sequence: u64,
     gateway: GatewayId,
@@ -35,18 +35,18 @@ impl Journal {
     ///
     /// # Errors
     /// Where the folder cannot be used.
-    pub fn open(folder: &Path, fresh_id: GatewayId) -> io::Result<(Self, Vec<LeaseUsage>)> {
+    pub(crate) fn open(folder: &Path, fresh_id: GatewayId) -> io::Result<(Self, Vec<LeaseUsage>)> {
         std::fs::create_dir_all(folder)?;
         let gateway = gateway_id(&folder.join("gateway-id"), fresh_id)?;
         let mut slots = [open(folder.join("usage-a"))?, open(folder.join("usage-b"))?];
-        let newest = slots.iter_mut().filter_map(|slot| read(slot)).max_by_key(|(sequence, _)| *sequence);
+        let newest = slots.iter_mut().filter_map(read).max_by_key(|(sequence, _)| *sequence);
         File::open(folder)?.sync_all()?;
         let (sequence, usages) = newest.unwrap_or_default();
         Ok((Self { slots, sequence, gateway, written: usages.clone() }, usages))
     }
 
     /// This gateway's id, the same over restarts.
-    pub fn gateway(&self) -> GatewayId {
+    pub(crate) fn gateway(&self) -> GatewayId {
         self.gateway
     }
 
@@ -54,7 +54,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::write`].
-    pub fn write_if_changed(&mut self, usages: &[LeaseUsage]) -> io::Result<()> {
+    pub(crate) fn write_if_changed(&mut self, usages: &[LeaseUsage]) -> io::Result<()> {
         if self.written == usages { Ok(()) } else { self.write(usages) }
     }
 
@@ -62,7 +62,7 @@ impl Journal {
     ///
     /// # Errors
     /// Those of the disk; the state before stays readable.
-    pub fn write(&mut self, usages: &[LeaseUsage]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, usages: &[LeaseUsage]) -> io::Result<()> {
         let sequence = self.sequence + 1;
         let bytes = encode(sequence, usages);
         let slot = &mut self.slots[usize::from(sequence % 2 == 1)];
@@ -83,7 +83,8 @@ fn open(path: PathBuf) -> io::Result<File> {
 fn gateway_id(path: &Path, fresh: GatewayId) -> io::Result<GatewayId> {
     match std::fs::read_to_string(path) {
         Ok(text) => {
-            let broken = || io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no id", path.display()));
+            let broken =
+                || io::Error::new(io::ErrorKind::InvalidData, format!("{} holds no id", path.display()));
             text.trim().parse().map(GatewayId::new).map_err(|_| broken())
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -141,7 +142,8 @@ fn decode(bytes: &[u8]) -> Option<(u64, Vec<LeaseUsage>)> {
 }
 
 fn record(bytes: &[u8]) -> Option<LeaseUsage> {
-    let number = |place: usize| Some(i64::from_le_bytes(bytes.get(place * 8..place * 8 + 8)?.try_into().ok()?));
+    let number =
+        |place: usize| Some(i64::from_le_bytes(bytes.get(place * 8..place * 8 + 8)?.try_into().ok()?));
     Some(LeaseUsage {
         id: LeaseId::new(number(0)?),
         used: Bytes::from_i64(number(1)?),
@@ -188,13 +190,21 @@ mod tests {
         let whole = std::fs::read(&newest).unwrap();
         for cut in 0..whole.len() {
             std::fs::write(&newest, &whole[..cut]).unwrap();
-            assert_eq!(Journal::open(&folder, GatewayId::new(5)).unwrap().1, vec![usage(1, 1)], "cut at {cut}");
+            assert_eq!(
+                Journal::open(&folder, GatewayId::new(5)).unwrap().1,
+                vec![usage(1, 1)],
+                "cut at {cut}"
+            );
         }
         for place in 0..whole.len() {
             let mut altered = whole.clone();
             altered[place] ^= 4;
             std::fs::write(&newest, &altered).unwrap();
-            assert_eq!(Journal::open(&folder, GatewayId::new(5)).unwrap().1, vec![usage(1, 1)], "altered at {place}");
+            assert_eq!(
+                Journal::open(&folder, GatewayId::new(5)).unwrap().1,
+                vec![usage(1, 1)],
+                "altered at {place}"
+            );
         }
         std::fs::remove_dir_all(folder).unwrap();
     }

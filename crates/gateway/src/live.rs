@@ -55,7 +55,7 @@ pub struct ConnectionView {
 
 /// All live connections of a gateway.
 #[derive(Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
     last_id: AtomicI64,
 }
@@ -76,14 +76,14 @@ pub(crate) struct Entry {
 
 /// A connection's place among the live ones, until it is dropped.
 #[derive(Debug)]
-pub struct LiveConnection {
+pub(crate) struct LiveConnection {
     live: Arc<Live>,
     entry: Arc<Entry>,
 }
 
 impl Live {
     /// Enters a connection.
-    pub fn enter(
+    pub(crate) fn enter(
         self: &Arc<Self>,
         info: ConnectionInfo,
         purse: Arc<Purse>,
@@ -108,26 +108,16 @@ impl Live {
     }
 
     /// Every live connection, by id.
-    pub fn list(&self) -> Vec<ConnectionView> {
+    pub(crate) fn list(&self) -> Vec<ConnectionView> {
         let mut views: Vec<_> = self.all().iter().map(|entry| entry.view()).collect();
         views.sort_by_key(|view| view.id);
         views
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.entries().len()
-    }
-
     /// Ends one; answers whether there was one.
-    pub fn close(&self, id: ConnectionId) -> bool {
+    pub(crate) fn close(&self, id: ConnectionId) -> bool {
         let entry = self.entries().get(&id).cloned();
         entry.map(|entry| entry.cut()).is_some()
-    }
-
-    /// Ends all.
-    pub fn close_all(&self) {
-        self.all().iter().for_each(|entry| entry.cut());
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
@@ -162,30 +152,25 @@ impl Entry {
 }
 
 impl LiveConnection {
-    /// Its id.
-    pub fn id(&self) -> ConnectionId {
-        self.entry.id
-    }
-
     /// It leaves through this exit.
-    pub fn set_exit(&self, exit: ExitId) {
+    pub(crate) fn set_exit(&self, exit: ExitId) {
         self.entry.exit.store(exit.get(), Ordering::Relaxed);
     }
 
     /// So many payload bytes went from the client to the target.
-    pub fn moved_up(&self, bytes: usize) {
+    pub(crate) fn moved_up(&self, bytes: usize) {
         self.entry.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
         self.entry.stats.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// So many payload bytes went from the target to the client.
-    pub fn moved_down(&self, bytes: usize) {
+    pub(crate) fn moved_down(&self, bytes: usize) {
         self.entry.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
         self.entry.stats.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Resolves when the connection must end: its right is lost, or the operator or the drain ends it.
-    pub async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         let cut = self.entry.cut.notified();
         tokio::pin!(cut);
         cut.as_mut().enable();

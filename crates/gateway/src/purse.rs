@@ -292,6 +292,9 @@ impl Purse {
 
 impl std::fmt::Debug for Purse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Purse").field("payer", &self.payer).field("available", &self.available).finish_non_exhaustive()
+        f.debug_struct("Purse")
+            .field("payer", &self.payer)
+            .field("available", &self.available)
+            .finish_non_exhaustive()
     }
 }

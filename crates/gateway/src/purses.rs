@@ -20,7 +20,7 @@ use crate::purse::{Lender, Purse};
 use crate::stats::Stats;
 
 /// How often usage is journalled and reported.
-pub const TICK: Duration = Duration::from_millis(500);
+pub(crate) const TICK: Duration = Duration::from_millis(500);
 
 /// How long to wait before asking again after a no that may pass, and for how long to go on.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ const LEASES_PER_REPORT: usize = 1024;
 const LAST_TRIES: u32 = 20;
 
 /// All purses of a gateway.
-pub struct Purses<C> {
+pub(crate) struct Purses<C> {
     control: Arc<C>,
     gateway: GatewayId,
     boot: BootId,
@@ -52,7 +52,7 @@ pub struct Purses<C> {
 
 impl<C: Control> Purses<C> {
     /// No purses yet. `left_over` is what the run before left in the journal.
-    pub fn new(
+    pub(crate) fn new(
         control: Arc<C>,
         boot: BootId,
         (journal, left_over): (Journal, Vec<LeaseUsage>),
@@ -76,7 +76,7 @@ impl<C: Control> Purses<C> {
     ///
     /// # Errors
     /// The control plane is away; try again.
-    pub async fn recover(&self) -> Result<(), Unavailable> {
+    pub(crate) async fn recover(&self) -> Result<(), Unavailable> {
         let leases = lock(&self.left_over).clone();
         let report = UsageReport { gateway: self.gateway, boot: self.boot, recovered: true, leases };
         self.control.settle(report).await?;
@@ -88,7 +88,7 @@ impl<C: Control> Purses<C> {
     ///
     /// # Errors
     /// Why there are none.
-    pub async fn open(&self, payer: Payer) -> Result<Arc<Purse>, LeaseDenied> {
+    pub(crate) async fn open(&self, payer: Payer) -> Result<Arc<Purse>, LeaseDenied> {
         let purse = self.purse(payer);
         purse.refill().await?;
         Ok(purse)
@@ -99,7 +99,7 @@ impl<C: Control> Purses<C> {
     ///
     /// # Errors
     /// Why nothing is granted any more, where that will not pass by itself.
-    pub async fn recall(&self, purse: &Arc<Purse>) -> Result<(), LeaseDenied> {
+    pub(crate) async fn recall(&self, purse: &Arc<Purse>) -> Result<(), LeaseDenied> {
         purse.recall();
         if self.report(std::slice::from_ref(purse)).await.is_err() {
             return Ok(());
@@ -111,7 +111,7 @@ impl<C: Control> Purses<C> {
     }
 
     /// Journals and reports twice a second, for as long as it is polled.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;
@@ -137,7 +137,7 @@ impl<C: Control> Purses<C> {
     ///
     /// # Errors
     /// The control plane stayed away: the journal keeps what is not settled for the next run.
-    pub async fn drain(&self) -> Result<(), Unavailable> {
+    pub(crate) async fn drain(&self) -> Result<(), Unavailable> {
         let purses = self.all();
         purses.iter().for_each(|purse| purse.recall());
         self.write_journal(&purses);
@@ -150,11 +150,6 @@ impl<C: Control> Purses<C> {
         self.report(&purses).await?;
         self.write_journal(&purses);
         Ok(())
-    }
-
-    /// How many payers have a purse.
-    pub fn count(&self) -> usize {
-        lock(&self.purses).len()
     }
 
     fn purse(&self, payer: Payer) -> Arc<Purse> {
@@ -177,7 +172,7 @@ impl<C: Control> Purses<C> {
         // Traffic does not stop for a disk that is full: what a crash could lose then is counted.
         if let Err(error) = lock(&self.journal).write_if_changed(&usages) {
             let failures = self.stats.journal_failures.fetch_add(1, Ordering::Relaxed);
-            if failures % 120 == 0 {
+            if failures.is_multiple_of(120) {
                 tracing::error!(%error, "the journal cannot be written; a crash now would lose usage");
             }
         }
@@ -186,12 +181,19 @@ impl<C: Control> Purses<C> {
     /// Tells the control plane what it does not know yet.
     async fn report(&self, purses: &[Arc<Purse>]) -> Result<(), Unavailable> {
         let _one_at_a_time = self.reporting.lock().await;
-        let moved: Vec<(&Arc<Purse>, Vec<LeaseUsage>)> =
-            purses.iter().map(|purse| (purse, purse.unsettled())).filter(|(_, usages)| !usages.is_empty()).collect();
+        let moved: Vec<(&Arc<Purse>, Vec<LeaseUsage>)> = purses
+            .iter()
+            .map(|purse| (purse, purse.unsettled()))
+            .filter(|(_, usages)| !usages.is_empty())
+            .collect();
         let all: Vec<LeaseUsage> = moved.iter().flat_map(|(_, usages)| usages.iter().copied()).collect();
         for leases in all.chunks(LEASES_PER_REPORT) {
-            let report =
-                UsageReport { gateway: self.gateway, boot: self.boot, recovered: false, leases: leases.to_vec() };
+            let report = UsageReport {
+                gateway: self.gateway,
+                boot: self.boot,
+                recovered: false,
+                leases: leases.to_vec(),
+            };
             let settled = self.control.settle(report).await;
             let counter = if settled.is_ok() { &self.stats.settles } else { &self.stats.settle_failures };
             counter.fetch_add(1, Ordering::Relaxed);

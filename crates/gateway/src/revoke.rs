@@ -13,7 +13,11 @@ use crate::purses::Purses;
 
 /// Cuts the connections of whoever lost a right, and has purses ask anew whose limits or funds
 /// were changed, for as long as it is polled.
-pub(crate) async fn watch<C: Control>(mut directory: watch::Receiver<Arc<Directory>>, live: Arc<Live>, purses: Arc<Purses<C>>) {
+pub(crate) async fn watch<C: Control>(
+    mut directory: watch::Receiver<Arc<Directory>>,
+    live: Arc<Live>,
+    purses: Arc<Purses<C>>,
+) {
     let mut before = directory.borrow_and_update().clone();
     while directory.changed().await.is_ok() {
         let now = directory.borrow_and_update().clone();
@@ -47,7 +51,9 @@ pub(crate) fn still_admitted(directory: &Directory, payer: Payer, admission: Adm
     match admission {
         Admission::Credentials(id, password) => {
             let entry = directory.sub_account(id);
-            entry.is_some_and(|entry| entry.active && entry.account == payer.account && entry.password == password)
+            entry.is_some_and(|entry| {
+                entry.active && entry.account == payer.account && entry.password == password
+            })
         }
         Admission::Whitelist(id) => directory.whitelist_addresses.contains_key(&id),
     }
@@ -55,7 +61,8 @@ pub(crate) fn still_admitted(directory: &Directory, payer: Payer, admission: Adm
 
 /// Whether what a payer may draw on may have shrunk or grown.
 fn funds_changed(before: &Directory, now: &Directory, payer: Payer) -> bool {
-    let epoch = |directory: &Directory| directory.accounts.get(&payer.account).map(|account| account.funds_epoch);
+    let epoch =
+        |directory: &Directory| directory.accounts.get(&payer.account).map(|account| account.funds_epoch);
     let limit = |directory: &Directory| {
         let entry = payer.sub_account.and_then(|id| directory.sub_account(id));
         entry.map(|entry| entry.limit(payer.proxy_type))
