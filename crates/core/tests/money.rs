@@ -1,4 +1,5 @@
 //! Money and bytes through the real store: leases, settlements, purchases, and the audit after each.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
