@@ -1,109 +1,139 @@
-//! The leases of one purse: pure bookkeeping, no clock and no atomics.
+//! The leases of one purse: pure bookkeeping, without a clock and without atomics.
 //!
-//! Connections only ever say how many bytes were forwarded in all. The book says of which leases:
-//! in the order in which they came, each is used up before the next. A lease's share can only grow,
-//! and what is handed back only ever shrinks what it still holds, so that reports move one way.
+//! Connections only ever say how many bytes were forwarded in all. The book says of which leases: in
+//! the order in which they came, each is used up before the next. What a lease has used can only
+//! grow, and handing back only shrinks what is not used of it, so that reports move one way.
+//!
+//! The purse keeps this law, and the book relies on it: what the book holds in all equals what was
+//! forwarded, what connections have taken but not forwarded yet, and what is there to be taken.
 
 use std::collections::VecDeque;
 
 use tokio::time::Instant;
 use tollgate_types::{Bytes, LeaseId, LeaseUsage};
 
-/// A lease that is held, or has not been settled to its end.
-#[derive(Debug, Clone)]
+/// How long a lease is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term {
+    /// From now on the lease does not count as supply: the next one is asked for.
+    pub(crate) renew_at: Instant,
+    /// From now on no byte of it is taken: what is left of it is handed back.
+    pub(crate) stop_at: Instant,
+    /// Its end.
+    pub(crate) end: Instant,
+}
+
+/// A lease that is held, or whose last word the control plane has not acknowledged.
+#[derive(Debug)]
 struct Held {
     id: LeaseId,
     granted: u64,
-    deadline: Instant,
-    settled: Option<LeaseUsage>,
+    term: Term,
+    /// What the control plane is known to know.
+    known: LeaseUsage,
 }
 
 /// The leases of one purse, in the order in which they came.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     leases: VecDeque<Held>,
-    /// Bytes used of leases that are no longer in the list.
+    /// Bytes used of leases that have left the book.
     closed: u64,
 }
 
 impl Book {
     /// A new lease came in.
-    pub(crate) fn enter(&mut self, id: LeaseId, granted: u64, deadline: Instant) {
-        self.leases.push_back(Held { id, granted, deadline, settled: None });
+    pub(crate) fn enter(&mut self, id: LeaseId, granted: Bytes, term: Term) {
+        let known = LeaseUsage { id, used: Bytes::ZERO, granted };
+        self.leases.push_back(Held { id, granted: granted.get(), term, known });
     }
 
-    /// Whether nothing is held and everything is settled.
+    /// Whether nothing is held and the control plane knows everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.leases.is_empty()
     }
 
-    /// How far each lease has got when so many bytes were forwarded in all.
-    pub(crate) fn usages(&self, forwarded: u64) -> Vec<LeaseUsage> {
-        let mut left = forwarded - self.closed.min(forwarded);
-        let usage = |held: &Held| {
-            let used = left.min(held.granted);
-            left -= used;
-            LeaseUsage { id: held.id, used: Bytes::new(used), granted: Bytes::new(held.granted) }
-        };
-        self.leases.iter().map(usage).collect()
+    /// All bytes ever granted and not handed back.
+    pub(crate) fn total(&self) -> u64 {
+        self.closed + self.leases.iter().map(|held| held.granted).sum::<u64>()
     }
 
-    /// The same, of those leases only of which the control plane does not know it yet.
-    pub(crate) fn unsettled(&self, forwarded: u64) -> Vec<LeaseUsage> {
-        let usages = self.usages(forwarded).into_iter().zip(&self.leases);
-        usages.filter(|(usage, held)| held.settled != Some(*usage)).map(|(usage, _)| usage).collect()
+    /// The leases that are not used up, when so many bytes were forwarded in all: how many bytes
+    /// are left of each, and for how long.
+    pub(crate) fn unused(&self, forwarded: u64) -> impl Iterator<Item = (u64, Term)> {
+        let left = |(held, used): (&Held, u64)| (held.granted - used, held.term);
+        self.attribute(forwarded).map(left).filter(|(left, _)| *left > 0)
+    }
+
+    /// How far each lease has got of which the control plane does not know it yet.
+    pub(crate) fn unsettled(&self, forwarded: u64) -> impl Iterator<Item = LeaseUsage> {
+        self.attribute(forwarded).filter_map(|(held, used)| {
+            let now = LeaseUsage { id: held.id, used: Bytes::new(used), granted: Bytes::new(held.granted) };
+            (now != held.known).then_some(now)
+        })
+    }
+
+    /// The same, of those leases only of which bytes were forwarded that the control plane does not
+    /// know of: what a crash must not forget.
+    pub(crate) fn unpaid(&self, forwarded: u64) -> impl Iterator<Item = LeaseUsage> {
+        let known = |id| self.leases.iter().find(|held| held.id == id).map(|held| held.known.used);
+        self.unsettled(forwarded).filter(move |usage| Some(usage.used) != known(usage.id))
     }
 
     /// The control plane knows this now. Leases that are over leave the book.
     pub(crate) fn settled(&mut self, usages: &[LeaseUsage]) {
         for usage in usages {
             if let Some(held) = self.leases.iter_mut().find(|held| held.id == usage.id) {
-                held.settled = Some(*usage);
+                held.known.used = held.known.used.max(usage.used);
+                held.known.granted = held.known.granted.min(usage.granted);
             }
         }
         let closed = &mut self.closed;
         self.leases.retain(|held| {
-            let over = held
-                .settled
-                .is_some_and(|usage| usage.used == usage.granted && usage.granted.get() == held.granted);
-            if over {
-                *closed += held.granted;
-            }
+            let over = held.known.used == held.known.granted && held.known.granted.get() == held.granted;
+            // A lease that was used up has only such before it, so that it does not matter to the
+            // others whether its bytes count as held or as closed.
+            *closed += if over { held.granted } else { 0 };
             !over
         });
     }
 
-    /// How many bytes of leases that end before a moment are not yet used.
-    pub(crate) fn ending_before(&self, moment: Instant, forwarded: u64) -> u64 {
-        let usages = self.usages(forwarded).into_iter().zip(&self.leases);
-        usages
-            .filter(|(_, held)| held.deadline < moment)
-            .map(|(usage, _)| usage.granted.minus(usage.used).get())
-            .sum()
+    /// Hands back at most so many bytes of the leases whose term `which` accepts, newest first.
+    /// `withdraw` takes up to a number of bytes out of what connections can take, and says how many
+    /// it got. Answers how many bytes were handed back.
+    pub(crate) fn hand_back(
+        &mut self,
+        most: u64,
+        forwarded: u64,
+        which: impl Fn(Term) -> bool,
+        mut withdraw: impl FnMut(u64) -> u64,
+    ) -> u64 {
+        let used: Vec<u64> = self.attribute(forwarded).map(|(_, used)| used).collect();
+        let mut back = 0;
+        for (held, used) in self.leases.iter_mut().zip(used).rev() {
+            let room = (held.granted - used).min(most - back);
+            if room > 0 && which(held.term) {
+                let got = withdraw(room).min(room);
+                held.granted -= got;
+                back += got;
+            }
+        }
+        back
     }
 
-    /// Hands back bytes that were withdrawn from what connections can take: of leases that end
-    /// before a moment first, then from the newest to the oldest. Answers how many found no lease,
-    /// which is none where what is withdrawn was available.
-    pub(crate) fn hand_back(&mut self, mut bytes: u64, moment: Instant, forwarded: u64) -> u64 {
-        let usages = self.usages(forwarded);
-        let mut order: Vec<usize> = (0..self.leases.len()).collect();
-        order.sort_by_key(|place| {
-            let ends = self.leases.get(*place).is_some_and(|held| held.deadline < moment);
-            (!ends, std::cmp::Reverse(*place))
-        });
-        for place in order {
-            let (Some(held), Some(usage)) = (self.leases.get_mut(place), usages.get(place)) else { continue };
-            let back = bytes.min(held.granted - usage.used.get());
-            held.granted -= back;
-            bytes -= back;
-        }
-        bytes
+    /// Each lease and how many bytes of it are used, oldest first.
+    fn attribute(&self, forwarded: u64) -> impl Iterator<Item = (&Held, u64)> {
+        self.leases.iter().scan(forwarded.saturating_sub(self.closed), |left, held| {
+            let used = held.granted.min(*left);
+            *left -= used;
+            Some((held, used))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -116,8 +146,9 @@ mod tests {
         Take(u64),
         Spend(u64),
         GiveBack(u64),
-        HandBack(u64, bool),
-        Settle,
+        HandBack(u64, u64),
+        Report,
+        Acknowledge(usize),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -126,50 +157,132 @@ mod tests {
             (1u64..300).prop_map(Op::Take),
             (1u64..300).prop_map(Op::Spend),
             (1u64..300).prop_map(Op::GiveBack),
-            ((1u64..600), any::<bool>()).prop_map(|(n, ending)| Op::HandBack(n, ending)),
-            Just(Op::Settle),
+            ((1u64..600), 0u64..8).prop_map(|(n, ended)| Op::HandBack(n, ended)),
+            Just(Op::Report),
+            any::<usize>().prop_map(Op::Acknowledge),
         ]
+    }
+
+    /// What the purse's atomics hold, and what the control plane was told.
+    #[derive(Default)]
+    struct Model {
+        available: u64,
+        in_flight: u64,
+        forwarded: u64,
+        reports: Vec<Vec<LeaseUsage>>,
+        /// As the control plane has it: largest used, smallest granted.
+        told: BTreeMap<LeaseId, (u64, u64)>,
+    }
+
+    fn term(start: Instant, nth: u64) -> Term {
+        let end = start + Duration::from_secs(nth);
+        Term { renew_at: end, stop_at: end, end }
+    }
+
+    fn step(op: &Op, nth: u64, start: Instant, book: &mut Book, model: &mut Model) {
+        match *op {
+            Op::Enter(n) => {
+                let id = LeaseId::new(i64::try_from(nth).unwrap());
+                book.enter(id, Bytes::new(n), term(start, nth % 8));
+                model.told.insert(id, (0, n));
+                model.available += n;
+            }
+            Op::Take(n) => {
+                let n = n.min(model.available);
+                model.available -= n;
+                model.in_flight += n;
+            }
+            Op::Spend(n) => {
+                let n = n.min(model.in_flight);
+                model.in_flight -= n;
+                model.forwarded += n;
+            }
+            Op::GiveBack(n) => {
+                let n = n.min(model.in_flight);
+                model.in_flight -= n;
+                model.available += n;
+            }
+            Op::HandBack(n, ended) => {
+                let before = model.available;
+                let now = start + Duration::from_secs(ended);
+                let back = book.hand_back(
+                    n,
+                    model.forwarded,
+                    |term| term.stop_at <= now,
+                    |most| {
+                        let got = most.min(model.available);
+                        model.available -= got;
+                        got
+                    },
+                );
+                assert_eq!(before - model.available, back);
+                assert!(back <= n);
+            }
+            Op::Report => {
+                let report: Vec<_> = book.unsettled(model.forwarded).collect();
+                for usage in &report {
+                    let told = model.told[&usage.id];
+                    assert!(
+                        usage.used.get() >= told.0 && usage.granted.get() <= told.1,
+                        "{usage:?} after {told:?}"
+                    );
+                    assert!(usage.used <= usage.granted);
+                    model.told.insert(usage.id, (usage.used.get(), usage.granted.get()));
+                }
+                model.reports.push(report);
+            }
+            Op::Acknowledge(which) => {
+                if !model.reports.is_empty() {
+                    // Any of them, in any order: an acknowledgement may be late.
+                    let report = model.reports.swap_remove(which % model.reports.len());
+                    book.settled(&report);
+                }
+            }
+        }
     }
 
     proptest! {
         #[test]
-        fn nothing_is_lost_and_reports_move_one_way(ops in proptest::collection::vec(op(), 0..80)) {
+        fn nothing_is_lost_and_reports_move_one_way(ops in proptest::collection::vec(op(), 0..120)) {
             let start = Instant::now();
-            let (mut book, mut next) = (Book::default(), 1);
-            let (mut available, mut in_flight, mut forwarded) = (0u64, 0u64, 0u64);
-            let mut entered = std::collections::BTreeMap::<LeaseId, u64>::new();
-            let mut last = std::collections::BTreeMap::<LeaseId, LeaseUsage>::new();
-            for op in ops {
-                match op {
-                    Op::Enter(n) => {
-                        let id = LeaseId::new(next);
-                        book.enter(id, n, start + Duration::from_secs(u64::try_from(next).unwrap()));
-                        entered.insert(id, n);
-                        next += 1;
-                        available += n;
-                    }
-                    Op::Take(n) => { let n = n.min(available); available -= n; in_flight += n; }
-                    Op::Spend(n) => { let n = n.min(in_flight); in_flight -= n; forwarded += n; }
-                    Op::GiveBack(n) => { let n = n.min(in_flight); in_flight -= n; available += n; }
-                    Op::HandBack(n, ending) => {
-                        let n = n.min(available);
-                        available -= n;
-                        let moment = if ending { start + Duration::from_secs(3) } else { start };
-                        prop_assert_eq!(book.hand_back(n, moment, forwarded), 0);
-                    }
-                    Op::Settle => { let said = book.unsettled(forwarded); book.settled(&said); }
-                }
-                let usages = book.usages(forwarded);
-                let held: u64 = usages.iter().map(|usage| usage.granted.get()).sum();
-                let used: u64 = usages.iter().map(|usage| usage.used.get()).sum();
-                prop_assert_eq!(held + book.closed, forwarded + in_flight + available);
-                prop_assert_eq!(used + book.closed, forwarded);
-                for usage in usages {
-                    let before = last.insert(usage.id, usage);
-                    let before = before.unwrap_or(LeaseUsage { used: Bytes::ZERO, granted: Bytes::new(entered[&usage.id]), ..usage });
-                    prop_assert!(usage.used >= before.used && usage.granted <= before.granted && usage.used <= usage.granted);
-                }
+            let (mut book, mut model) = (Book::default(), Model::default());
+            for (nth, op) in ops.iter().enumerate() {
+                step(op, u64::try_from(nth).unwrap(), start, &mut book, &mut model);
+                prop_assert_eq!(book.total(), model.forwarded + model.in_flight + model.available);
+                let unused: u64 = book.unused(model.forwarded).map(|(left, _)| left).sum();
+                prop_assert_eq!(unused, model.in_flight + model.available);
             }
+            // In the end everything comes back, and everybody agrees on what was used.
+            step(&Op::GiveBack(u64::MAX), 0, start, &mut book, &mut model);
+            step(&Op::HandBack(u64::MAX, u64::from(u32::MAX)), 0, start, &mut book, &mut model);
+            step(&Op::Report, 0, start, &mut book, &mut model);
+            step(&Op::Acknowledge(model.reports.len() - 1), 0, start, &mut book, &mut model);
+            prop_assert!(book.is_empty());
+            prop_assert_eq!(model.told.values().map(|(used, _)| used).sum::<u64>(), model.forwarded);
+            prop_assert!(model.told.values().all(|(used, granted)| used == granted));
+        }
+
+        #[test]
+        fn what_a_crash_must_not_forget_is_what_was_forwarded_and_not_settled(
+            grants in proptest::collection::vec(1u64..100, 1..6), share in 0u64..=100, later in 0u64..=100,
+        ) {
+            let start = Instant::now();
+            let mut book = Book::default();
+            for (id, n) in (1..).zip(&grants) {
+                book.enter(LeaseId::new(id), Bytes::new(*n), term(start, 9));
+            }
+            let all: u64 = grants.iter().sum();
+            let first = all * share / 100;
+            let settled: Vec<_> = book.unsettled(first).collect();
+            book.settled(&settled);
+            let second = first + (all - first) * later / 100;
+            let known: BTreeMap<_, _> = settled.iter().map(|usage| (usage.id, usage.used.get())).collect();
+            let unpaid: u64 = book
+                .unpaid(second)
+                .map(|usage| usage.used.get() - known.get(&usage.id).copied().unwrap_or(0))
+                .sum();
+            prop_assert_eq!(unpaid, second - first);
+            prop_assert_eq!(book.unpaid(first).count(), 0);
         }
     }
 }

@@ -8,11 +8,16 @@
 mod book;
 mod control;
 mod journal;
+mod keep;
 mod live;
+mod pace;
 mod purse;
 mod purses;
+mod report;
 mod revoke;
 mod stats;
+#[cfg(test)]
+mod testing;
 
 // The wire side: from an accepted socket to the relay.
 mod admit;

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tollgate_types::{ConnectionId, ExitId, PasswordTag, Payer, SubAccountId, Time, WhitelistId};
+use tollgate_types::{ConnectionId, Directory, ExitId, PasswordTag, Payer, SubAccountId, Time, WhitelistId};
 
 use crate::purse::Purse;
+use crate::revoke::still_admitted;
 use crate::stats::Stats;
 
 /// On what grounds a connection was admitted: looked at again whenever the directory changes.
@@ -58,14 +59,18 @@ pub struct ConnectionView {
 pub(crate) struct Live {
     entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
     last_id: AtomicI64,
+    /// The directory that every entry has been held against.
+    newest: Mutex<Option<Arc<Directory>>>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Entry {
+struct Entry {
     id: ConnectionId,
     info: ConnectionInfo,
-    pub(crate) admission: Admission,
-    pub(crate) purse: Arc<Purse>,
+    admission: Admission,
+    purse: Arc<Purse>,
+    /// As [`Purse::join`] said.
+    joined: u64,
     exit: AtomicI64,
     bytes_up: AtomicU64,
     bytes_down: AtomicU64,
@@ -82,7 +87,8 @@ pub(crate) struct LiveConnection {
 }
 
 impl Live {
-    /// Enters a connection.
+    /// Enters a connection. Where the right to it was lost since the caller was identified, it is
+    /// cut at once.
     pub(crate) fn enter(
         self: &Arc<Self>,
         info: ConnectionInfo,
@@ -95,6 +101,7 @@ impl Live {
             id,
             info,
             admission,
+            joined: purse.join(),
             purse,
             exit: AtomicI64::new(0),
             bytes_up: AtomicU64::new(0),
@@ -104,6 +111,12 @@ impl Live {
             stats,
         });
         self.entries().insert(id, entry.clone());
+        // Looked at after the entry is in: either a new directory's sweep finds the entry, or the
+        // directory is found here.
+        let newest = self.newest().clone();
+        if newest.is_some_and(|directory| !entry.is_admitted(&directory)) {
+            entry.cut();
+        }
         LiveConnection { live: self.clone(), entry }
     }
 
@@ -120,23 +133,36 @@ impl Live {
         entry.map(|entry| entry.cut()).is_some()
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+    /// Holds every connection against a new directory, and cuts those that have lost their right.
+    pub(crate) fn recheck(&self, directory: &Arc<Directory>) {
+        *self.newest() = Some(directory.clone());
+        let lost = self.all().into_iter().filter(|entry| !entry.is_admitted(directory));
+        lost.for_each(|entry| entry.cut());
+    }
+
+    fn all(&self) -> Vec<Arc<Entry>> {
         self.entries().values().cloned().collect()
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn newest(&self) -> MutexGuard<'_, Option<Arc<Directory>>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Entry {
-    pub(crate) fn payer(&self) -> Payer {
-        self.info.payer
+    fn is_admitted(&self, directory: &Directory) -> bool {
+        still_admitted(directory, self.info.payer, self.admission, self.info.client.ip())
     }
 
-    pub(crate) fn cut(&self) {
-        self.is_cut.store(true, Ordering::Release);
-        self.cut.notify_waiters();
+    fn cut(&self) {
+        if !self.is_cut.swap(true, Ordering::SeqCst) {
+            self.stats.cuts.fetch_add(1, Ordering::Relaxed);
+            self.cut.notify_waiters();
+        }
     }
 
     fn view(&self) -> ConnectionView {
@@ -152,6 +178,12 @@ impl Entry {
 }
 
 impl LiveConnection {
+    /// Its id.
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.entry.id
+    }
+
     /// It leaves through this exit.
     pub(crate) fn set_exit(&self, exit: ExitId) {
         self.entry.exit.store(exit.get(), Ordering::Relaxed);
@@ -169,13 +201,18 @@ impl LiveConnection {
         self.entry.stats.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Resolves when the connection must end: its right is lost, or the operator or the drain ends it.
+    /// Resolves when the connection must end: its right or its funds are lost, or the operator or
+    /// the drain ends it. May be waited for any number of times, before and after.
     pub(crate) async fn cut(&self) {
         let cut = self.entry.cut.notified();
         tokio::pin!(cut);
         cut.as_mut().enable();
-        if !self.entry.is_cut.load(Ordering::Acquire) {
-            cut.await;
+        if self.entry.is_cut.load(Ordering::SeqCst) {
+            return;
+        }
+        tokio::select! {
+            () = cut => {}
+            () = self.entry.purse.cut_after(self.entry.joined) => self.entry.cut(),
         }
     }
 }
@@ -183,5 +220,6 @@ impl LiveConnection {
 impl Drop for LiveConnection {
     fn drop(&mut self) {
         self.live.entries().remove(&self.entry.id);
+        self.entry.purse.leave();
     }
 }

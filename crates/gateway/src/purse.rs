@@ -1,89 +1,151 @@
-//! A purse: the granted bytes of one payer on this gateway, taken from by all of the payer's
-//! connections by one atomic operation each time.
+//! A purse: the granted bytes of one payer on this gateway. All of the payer's connections take
+//! from it, by one atomic operation each time.
+//!
+//! This file is what connections see. What looks after a purse between their calls (asking for more,
+//! handing back, noticing that a lease ends) is in [`crate::keep`], on the same struct.
+//!
+//! **The law.** What the book holds in all = `used` + what connections have taken and neither
+//! forwarded nor given back + `available`. Bytes enter by a grant and leave by being handed back,
+//! both under the lock of the pages; connections move them between the three places without it.
+//!
+//! **Waiting.** A connection that finds nothing counts itself among the `waiters`, listens, and only
+//! then looks again; whoever makes something available does that first and looks at `waiters` after.
+//! All of it is sequentially consistent, so that one of the two sees the other: no wake-up is lost,
+//! and nobody pays for waking where nobody waits.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tollgate_types::{ByteLease, LeaseDenied, LeaseUsage, Payer};
+use tollgate_types::{LeaseDenied, LeaseUsage, Payer};
 
 use crate::book::Book;
-
-/// The least that is held for a payer whose connections move bytes, and the first that is asked for.
-const SMALLEST_TARGET: u64 = 1 << 20;
-
-/// The most that is held for one payer.
-const LARGEST_TARGET: u64 = 1 << 30;
+use crate::pace::Pace;
 
 /// For how long a no is remembered, so that a flood of connections that are refused anyway does not
 /// reach the control plane.
-const DENIAL_KEPT: Duration = Duration::from_millis(250);
+pub(crate) const DENIAL_KEPT: Duration = Duration::from_millis(250);
 
-/// A purse hands everything back when nothing was taken from it for so long.
-const IDLE_AFTER: Duration = Duration::from_secs(2);
+/// How long a connection waits while others hold the funds it needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long before a lease's end it is no longer used.
-const MARGIN: Duration = Duration::from_secs(2);
-
-/// Who gets a purse more bytes.
-pub(crate) trait Lender: Send + Sync {
-    /// Begins to ask for more for a purse that has not asked yet.
-    fn ask(&self, purse: Arc<Purse>);
-}
+/// How long a connection that lives already waits for a control plane that does not answer. Longer
+/// than a fail-over of the database takes.
+pub(crate) const OUTAGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The granted bytes of one payer.
 pub struct Purse {
     payer: Payer,
     /// Granted and not taken.
-    available: AtomicU64,
+    pub(crate) available: AtomicU64,
     /// Forwarded, ever.
-    used: AtomicU64,
-    /// Below this, more is asked for ahead of need.
-    low_water: AtomicU64,
-    asking: AtomicBool,
-    /// More is available, or a no has come.
-    changed: Notify,
+    pub(crate) used: AtomicU64,
+    /// The book's total, to be compared with `used` without the lock.
+    pub(crate) total: AtomicU64,
+    /// Taking below this stirs the keeper; 0 = it need not be.
+    pub(crate) low_water: AtomicU64,
+    /// Connections that wait for bytes.
+    pub(crate) waiters: AtomicUsize,
+    /// Live connections.
+    users: AtomicUsize,
+    /// For the waiters: something is available, or a no has come.
+    pub(crate) changed: Notify,
+    /// For the keeper: have a look.
+    stirred: Notify,
+    /// How often all live connections of the purse were cut.
+    cuts: AtomicU64,
+    cut: Notify,
     pages: Mutex<Pages>,
-    lender: Weak<dyn Lender>,
-    this: Weak<Purse>,
 }
 
-/// What only asking, settling and the tick touch.
-struct Pages {
-    book: Book,
-    target: u64,
-    denied: Option<(LeaseDenied, Instant)>,
-    last_grant: Option<Instant>,
-    last_tick: Instant,
-    last_used: u64,
-    last_moved: Instant,
+/// What only the keeper, the reporter and waiting connections touch.
+pub(crate) struct Pages {
+    pub(crate) book: Book,
+    pub(crate) pace: Pace,
+    /// A question is on its way.
+    pub(crate) asking: bool,
+    /// The last answer, where it was no.
+    pub(crate) denial: Option<Denial>,
+    /// The funds or limits changed: ask anew, until then at the latest.
+    pub(crate) recall: Option<Instant>,
+    /// What the funds and limits were that the leases were granted under.
+    pub(crate) terms: Terms,
+    /// A lease has ended while bytes of it were on their way, and that was acted upon.
+    pub(crate) overdue_cut: bool,
+    /// The gateway stops: nothing is granted any more.
+    pub(crate) closed: bool,
+}
+
+/// A no.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Denial {
+    pub(crate) why: LeaseDenied,
+    pub(crate) at: Instant,
+    /// Connections at rest, which did not notice it, have been cut for it.
+    pub(crate) was_cut_for: bool,
+}
+
+impl Denial {
+    pub(crate) fn new(why: LeaseDenied, at: Instant) -> Self {
+        Self { why, at, was_cut_for: false }
+    }
+}
+
+/// What the directory says about a payer's funds. The gateway does not compute with it: it only
+/// notices that it changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// The account's `funds_epoch`; `None` where it is gone or suspended.
+    pub(crate) funds_epoch: Option<i64>,
+    /// The sub-account's limit in bytes; `None` where there is no sub-account, or not any more.
+    pub(crate) limit: Option<u64>,
+}
+
+/// Who waits for bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiter {
+    /// A connection that has not begun.
+    New,
+    /// One that lives.
+    Live,
+}
+
+/// What a waiting connection has to expect.
+enum Outlook {
+    Ready,
+    Never(LeaseDenied),
+    /// Look again at the next change, or then.
+    Wait(Instant),
 }
 
 impl Purse {
-    pub(crate) fn new(payer: Payer, lender: Weak<dyn Lender>) -> Arc<Self> {
-        let now = Instant::now();
+    pub(crate) fn new(payer: Payer, terms: Terms) -> Self {
         let pages = Pages {
             book: Book::default(),
-            target: SMALLEST_TARGET,
-            denied: None,
-            last_grant: None,
-            last_tick: now,
-            last_used: 0,
-            last_moved: now,
+            pace: Pace::new(Instant::now()),
+            asking: false,
+            denial: None,
+            recall: None,
+            terms,
+            overdue_cut: false,
+            closed: false,
         };
-        Arc::new_cyclic(|this| Self {
+        Self {
             payer,
             available: AtomicU64::new(0),
             used: AtomicU64::new(0),
-            low_water: AtomicU64::new(SMALLEST_TARGET / 2),
-            asking: AtomicBool::new(false),
+            total: AtomicU64::new(0),
+            low_water: AtomicU64::new(0),
+            waiters: AtomicUsize::new(0),
+            users: AtomicUsize::new(0),
             changed: Notify::new(),
+            stirred: Notify::new(),
+            cuts: AtomicU64::new(0),
+            cut: Notify::new(),
             pages: Mutex::new(pages),
-            lender,
-            this: this.clone(),
-        })
+        }
     }
 
     /// Who pays.
@@ -91,13 +153,13 @@ impl Purse {
         self.payer
     }
 
-    /// Takes up to so many bytes to forward; 0 = nothing is granted just now. What is taken is
+    /// Takes up to so many bytes to forward; 0 = nothing is granted just now. What is taken must be
     /// either [`spent`](Self::spent) or [given back](Self::give_back).
     pub fn take(&self, want: usize) -> usize {
-        let want = want as u64;
-        let taken = self.withdraw(want);
-        if self.available.load(Ordering::Relaxed) < self.low_water.load(Ordering::Relaxed) {
-            self.ask();
+        let (taken, left) = self.withdraw(want as u64);
+        let low_water = self.low_water.load(Ordering::Relaxed);
+        if left < low_water && self.low_water.swap(0, Ordering::Relaxed) != 0 {
+            self.stir();
         }
         // At most `want`, which came from a usize.
         taken as usize
@@ -105,196 +167,189 @@ impl Purse {
 
     /// Gives back what was taken but not forwarded.
     pub fn give_back(&self, bytes: usize) {
-        self.available.fetch_add(bytes as u64, Ordering::AcqRel);
-        self.changed.notify_waiters();
+        if bytes > 0 {
+            self.available.fetch_add(bytes as u64, Ordering::SeqCst);
+            self.wake_waiters();
+        }
     }
 
     /// So many of the taken bytes were forwarded.
     pub fn spent(&self, bytes: usize) {
-        self.used.fetch_add(bytes as u64, Ordering::AcqRel);
+        let used = self.used.fetch_add(bytes as u64, Ordering::SeqCst) + bytes as u64;
+        // Those who wait for bytes that others may give back learn that there are none.
+        if used == self.total.load(Ordering::SeqCst) {
+            self.wake_waiters();
+        }
     }
 
     /// Waits until [`take`](Self::take) may succeed.
     ///
     /// # Errors
-    /// Why there will be no more bytes: the connection must end.
+    /// Why there will be no more bytes: the connection must end, after flushing what it has taken.
+    /// A denial that stands comes only when every granted byte has been forwarded, or when the
+    /// connections that hold the last ones have not moved them for [`PATIENCE`].
     pub async fn refill(&self) -> Result<(), LeaseDenied> {
+        self.wait(Waiter::Live).await
+    }
+
+    /// The same for a connection that has not begun: a denial that stands is an answer, even while
+    /// others still use what was granted before.
+    pub(crate) async fn first_bytes(&self) -> Result<(), LeaseDenied> {
+        self.wait(Waiter::New).await
+    }
+
+    async fn wait(&self, waiter: Waiter) -> Result<(), LeaseDenied> {
+        let since = Instant::now();
+        let _waiting = Counted::one_more(&self.waiters);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             // From here on no notice is missed.
             changed.as_mut().enable();
-            if self.available.load(Ordering::Acquire) > 0 {
-                return Ok(());
+            let until = match self.outlook(waiter, since, Instant::now()) {
+                Outlook::Ready => return Ok(()),
+                Outlook::Never(why) => return Err(why),
+                Outlook::Wait(until) => until,
+            };
+            self.stir();
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => {}
             }
-            if let Some(denied) = self.denied() {
-                return Err(denied);
-            }
-            self.ask();
-            changed.await;
         }
     }
 
-    /// Takes up to so many bytes out of what connections can take.
-    fn withdraw(&self, want: u64) -> u64 {
-        let less = |available: u64| (available > 0).then(|| available - available.min(want));
-        match self.available.fetch_update(Ordering::AcqRel, Ordering::Acquire, less) {
-            Ok(before) => before.min(want),
-            Err(_) => 0,
+    fn outlook(&self, waiter: Waiter, since: Instant, now: Instant) -> Outlook {
+        if self.available.load(Ordering::SeqCst) > 0 {
+            return Outlook::Ready;
         }
-    }
-
-    fn ask(&self) {
-        if self.asking.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        match (self.lender.upgrade(), self.this.upgrade()) {
-            (Some(lender), Some(this)) => lender.ask(this),
-            _ => self.refused(LeaseDenied::Unavailable),
-        }
-    }
-
-    // For the lender ---------------------------------------------------------------------------
-
-    /// How many bytes to ask for now.
-    pub(crate) fn want(&self) -> u64 {
-        let target = self.pages().target;
-        target.saturating_sub(self.available.load(Ordering::Acquire)).max(SMALLEST_TARGET / 16)
-    }
-
-    /// Whether connections find nothing to take.
-    pub(crate) fn is_dry(&self) -> bool {
-        self.available.load(Ordering::Acquire) == 0
-    }
-
-    /// A lease came. Answers from when on it may not be used any more.
-    pub(crate) fn granted(&self, lease: ByteLease) -> Instant {
-        let now = Instant::now();
-        let deadline = now + (lease.ttl - MARGIN.min(lease.ttl / 4));
-        {
-            let mut pages = self.pages();
-            pages.book.enter(lease.id, lease.granted.get(), deadline);
-            pages.denied = None;
-            // Asked again so soon: the connections are faster than was thought.
-            if pages.last_grant.is_some_and(|last| now - last < Duration::from_secs(1)) {
-                pages.target = (pages.target * 2).min(LARGEST_TARGET);
-                self.low_water.store(pages.target / 2, Ordering::Relaxed);
-            }
-            pages.last_grant = Some(now);
-            pages.last_moved = now;
-            self.available.fetch_add(lease.granted.get(), Ordering::AcqRel);
-        }
-        self.asked();
-        deadline
-    }
-
-    /// A no came.
-    pub(crate) fn refused(&self, denied: LeaseDenied) {
-        self.pages().denied = Some((denied, Instant::now()));
-        self.asked();
-    }
-
-    /// A no came that will pass, while something is left: not asked again before the next look.
-    pub(crate) fn asked_in_vain(&self) {
-        self.low_water.store(0, Ordering::Relaxed);
-        self.asked();
-    }
-
-    /// The asking is over, for better or worse.
-    pub(crate) fn asked(&self) {
-        self.asking.store(false, Ordering::Release);
-        self.changed.notify_waiters();
-    }
-
-    /// The no that is still remembered.
-    pub(crate) fn denied(&self) -> Option<LeaseDenied> {
-        let denied = self.pages().denied?;
-        (denied.1.elapsed() < DENIAL_KEPT).then_some(denied.0)
-    }
-
-    /// How far every lease has got that is held or not settled.
-    pub(crate) fn usages(&self) -> Vec<LeaseUsage> {
         let pages = self.pages();
-        pages.book.usages(self.used.load(Ordering::Acquire))
+        if pages.closed {
+            return Outlook::Never(LeaseDenied::Unavailable);
+        }
+        let fresh = pages.denial.filter(|denial| now.saturating_duration_since(denial.at) < DENIAL_KEPT);
+        if let Some(denial) = fresh.filter(|denial| !denial.why.is_passing()) {
+            let is_used_up = self.used.load(Ordering::SeqCst) >= pages.book.total();
+            if waiter == Waiter::New || is_used_up {
+                return Outlook::Never(denial.why);
+            }
+        }
+        let why = pages.denial.map_or(LeaseDenied::Unavailable, |denial| denial.why);
+        let is_outage = waiter == Waiter::Live && why == LeaseDenied::Unavailable;
+        let until = since + if is_outage { OUTAGE_PATIENCE } else { PATIENCE };
+        if now >= until { Outlook::Never(why) } else { Outlook::Wait(until) }
     }
 
-    /// The same, of those only of which the control plane does not know it yet.
+    /// Takes up to so many bytes out of what connections can take. Answers how many, and how many
+    /// are left.
+    pub(crate) fn withdraw(&self, want: u64) -> (u64, u64) {
+        let less = |available: u64| (available > 0).then(|| available - available.min(want));
+        match self.available.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less) {
+            Ok(before) => (before.min(want), before - before.min(want)),
+            Err(_) => (0, 0),
+        }
+    }
+
+    fn wake_waiters(&self) {
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            self.changed.notify_waiters();
+        }
+    }
+
+    // Live connections -----------------------------------------------------------------------------
+
+    /// A live connection uses this purse. Answers what [`Purse::cut_after`] wants to know.
+    pub(crate) fn join(&self) -> u64 {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        self.cuts.load(Ordering::SeqCst)
+    }
+
+    /// It does not any more.
+    pub(crate) fn leave(&self) {
+        if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.stir();
+        }
+    }
+
+    /// How many live connections use it.
+    pub(crate) fn users(&self) -> usize {
+        self.users.load(Ordering::SeqCst)
+    }
+
+    /// Cuts every connection that has joined.
+    pub(crate) fn cut_all(&self) {
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        self.cut.notify_waiters();
+    }
+
+    /// Resolves when all connections that had joined by `joined` are cut.
+    pub(crate) async fn cut_after(&self, joined: u64) {
+        let cut = self.cut.notified();
+        tokio::pin!(cut);
+        cut.as_mut().enable();
+        if self.cuts.load(Ordering::SeqCst) == joined {
+            cut.await;
+        }
+    }
+
+    // For the keeper and the reporter --------------------------------------------------------------
+
+    /// Has the keeper look at this purse.
+    pub(crate) fn stir(&self) {
+        self.stirred.notify_one();
+    }
+
+    /// Resolves when somebody had the keeper look.
+    pub(crate) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    /// How far each lease has got of which the control plane does not know it yet.
     pub(crate) fn unsettled(&self) -> Vec<LeaseUsage> {
         let pages = self.pages();
-        pages.book.unsettled(self.used.load(Ordering::Acquire))
+        pages.book.unsettled(self.used.load(Ordering::SeqCst)).collect()
+    }
+
+    /// The same, of those leases only of which bytes were forwarded that it does not know of.
+    pub(crate) fn unpaid(&self) -> Vec<LeaseUsage> {
+        let pages = self.pages();
+        pages.book.unpaid(self.used.load(Ordering::SeqCst)).collect()
     }
 
     /// The control plane knows this now.
     pub(crate) fn settled(&self, usages: &[LeaseUsage]) {
-        self.pages().book.settled(usages);
-    }
-
-    /// Withdraws everything from connections, to be handed back with the next report.
-    pub(crate) fn recall(&self) {
         let mut pages = self.pages();
-        self.hand_back(&mut pages, u64::MAX, Instant::now());
-        pages.denied = None;
-    }
-
-    /// Looks after itself, twice a second: measures how fast bytes go, hands back what is more than
-    /// is needed, what nobody uses, and what will have ended by the next look.
-    pub(crate) fn tick(&self, next_look: Duration) {
-        let now = Instant::now();
-        let mut pages = self.pages();
-        let used = self.used.load(Ordering::Acquire);
-        let moved = used - pages.last_used;
-        if moved > 0 {
-            pages.last_moved = now;
-        }
-        let millis = u64::try_from((now - pages.last_tick).as_millis()).unwrap_or(u64::MAX).max(1);
-        let two_seconds_worth = moved.saturating_mul(2000) / millis;
-        (pages.last_tick, pages.last_used) = (now, used);
-        // Grows at once, shrinks slowly.
-        let target = two_seconds_worth.max(pages.target / 2).clamp(SMALLEST_TARGET, LARGEST_TARGET);
-        pages.target = target;
-        self.low_water.store(target / 2, Ordering::Relaxed);
-
-        let available = self.available.load(Ordering::Acquire);
-        let ending = pages.book.ending_before(now + next_look, used);
-        let surplus = match () {
-            () if now - pages.last_moved >= IDLE_AFTER => available,
-            () if available > 3 * target => available - target,
-            () => 0,
-        };
-        if ending.max(surplus) > 0 {
-            self.hand_back(&mut pages, ending.max(surplus), now + next_look);
+        pages.book.settled(usages);
+        if pages.book.is_empty() {
+            self.stir();
         }
     }
 
-    /// Hands back what of its leases ends before a moment.
-    pub(crate) fn expire(&self, moment: Instant) {
-        let mut pages = self.pages();
-        let ending = pages.book.ending_before(moment, self.used.load(Ordering::Acquire));
-        self.hand_back(&mut pages, ending, moment);
-    }
-
-    /// Whether nothing is held, nothing is to be settled and nobody is asking.
-    pub(crate) fn is_done(&self) -> bool {
-        self.pages().book.is_empty() && !self.asking.load(Ordering::Acquire)
-    }
-
-    fn hand_back(&self, pages: &mut Pages, bytes: u64, moment: Instant) {
-        let withdrawn = self.withdraw(bytes);
-        let homeless = pages.book.hand_back(withdrawn, moment, self.used.load(Ordering::Acquire));
-        // Only ever more than nothing if bytes were given back that had never been taken.
-        debug_assert_eq!(homeless, 0, "bytes without a lease");
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Pages> {
+    pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Purse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Purse")
-            .field("payer", &self.payer)
-            .field("available", &self.available)
-            .finish_non_exhaustive()
+        let mut out = f.debug_struct("Purse");
+        out.field("payer", &self.payer).field("available", &self.available).field("used", &self.used);
+        out.finish_non_exhaustive()
+    }
+}
+
+/// One more in a count, until dropped.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,52 +1,57 @@
-//! All purses of a gateway: getting them bytes, and saying what was used.
+//! All purses of a gateway, and getting them bytes. Saying what was used is in [`crate::report`], on
+//! the same struct.
 //!
-//! Twice a second the state of every lease is journalled and what moved is reported. Reports say
-//! how far each lease has got, never by how much it moved, so that one that is sent again changes
-//! nothing, and a control plane that was away for minutes is told once and exactly.
+//! Each purse has a keeper, a task that looks after it: see [`crate::keep`] for what it decides.
+//! At most one question is on its way for each purse, and at most [`MOST_ASKING`] in all, so that a
+//! change that concerns thousands of purses does not fall upon the control plane at once.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Bytes, GatewayId, LeaseDenied, LeaseRequest, LeaseUsage, Payer, Unavailable, UsageReport,
+    BootId, ByteLease, Bytes, Directory, GatewayId, LeaseDenied, LeaseRequest, LeaseUsage, Payer,
 };
 
 use crate::control::Control;
 use crate::journal::Journal;
-use crate::purse::{Lender, Purse};
+use crate::purse::{Purse, Terms};
 use crate::stats::Stats;
 
-/// How often usage is journalled and reported.
-pub(crate) const TICK: Duration = Duration::from_millis(500);
+/// Questions for leases on their way at once.
+const MOST_ASKING: usize = 64;
 
-/// How long to wait before asking again after a no that may pass, and for how long to go on.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
-const ASK_FOR: Duration = Duration::from_secs(5);
+/// A question that is not answered by then counts as not answered. Bytes that are granted later
+/// come back to the payer when the lease has run out.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A lease that ends sooner than this gets a timer of its own.
-const SHORT_LEASE: Duration = Duration::from_secs(5);
+/// The purses are kept in so many maps, so that looking at all of them holds up few connections.
+const SHARDS: usize = 16;
 
-/// The most leases in one report.
-const LEASES_PER_REPORT: usize = 1024;
-
-/// How often the last report is tried when the gateway stops.
-const LAST_TRIES: u32 = 20;
+type Shard = Mutex<HashMap<Payer, Arc<Purse>>>;
 
 /// All purses of a gateway.
 pub(crate) struct Purses<C> {
-    control: Arc<C>,
-    gateway: GatewayId,
-    boot: BootId,
-    purses: Mutex<HashMap<Payer, Arc<Purse>>>,
+    pub(crate) control: Arc<C>,
+    pub(crate) gateway: GatewayId,
+    pub(crate) boot: BootId,
+    directory: watch::Receiver<Arc<Directory>>,
+    shards: [Shard; SHARDS],
+    asking: Semaphore,
+    /// The gateway stops: no purse is opened any more.
+    closed: AtomicBool,
     /// What the run before left in the journal, until it is settled.
-    left_over: Mutex<Vec<LeaseUsage>>,
-    journal: Mutex<Journal>,
-    /// One report at a time, so that what is remembered as settled is what was settled last.
-    reporting: tokio::sync::Mutex<()>,
-    stats: Arc<Stats>,
+    pub(crate) left_over: Mutex<Vec<LeaseUsage>>,
+    pub(crate) journal: Arc<Mutex<Journal>>,
+    /// One report at a time.
+    pub(crate) reporting: tokio::sync::Mutex<()>,
+    /// Somebody waits for what the next report says.
+    pub(crate) hurry: Notify,
+    pub(crate) stats: Arc<Stats>,
     this: Weak<Self>,
 }
 
@@ -59,29 +64,20 @@ impl<C: Control> Purses<C> {
         stats: Arc<Stats>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
+            directory: control.directory(),
             control,
             gateway: journal.gateway(),
             boot,
-            purses: Mutex::default(),
+            shards: Default::default(),
+            asking: Semaphore::new(MOST_ASKING),
+            closed: AtomicBool::new(false),
             left_over: Mutex::new(left_over),
-            journal: Mutex::new(journal),
+            journal: Arc::new(Mutex::new(journal)),
             reporting: tokio::sync::Mutex::new(()),
+            hurry: Notify::new(),
             stats,
             this: this.clone(),
         })
-    }
-
-    /// Reports what the run before left, and that all its leases are over. To be done before any
-    /// byte is forwarded.
-    ///
-    /// # Errors
-    /// The control plane is away; try again.
-    pub(crate) async fn recover(&self) -> Result<(), Unavailable> {
-        let leases = lock(&self.left_over).clone();
-        let report = UsageReport { gateway: self.gateway, boot: self.boot, recovered: true, leases };
-        self.control.settle(report).await?;
-        lock(&self.left_over).clear();
-        Ok(())
     }
 
     /// The purse of a payer, with at least one byte in it just now.
@@ -90,168 +86,160 @@ impl<C: Control> Purses<C> {
     /// Why there are none.
     pub(crate) async fn open(&self, payer: Payer) -> Result<Arc<Purse>, LeaseDenied> {
         let purse = self.purse(payer);
-        purse.refill().await?;
+        purse.first_bytes().await?;
         Ok(purse)
     }
 
-    /// Takes back from connections all that this purse holds, tells the control plane, and asks
-    /// anew: what is granted then follows the payer's present rights.
-    ///
-    /// # Errors
-    /// Why nothing is granted any more, where that will not pass by itself.
-    pub(crate) async fn recall(&self, purse: &Arc<Purse>) -> Result<(), LeaseDenied> {
-        purse.recall();
-        if self.report(std::slice::from_ref(purse)).await.is_err() {
-            return Ok(());
-        }
-        match purse.refill().await {
-            Err(denied) if !denied.is_passing() => Err(denied),
-            _ => Ok(()),
+    /// How many payers have a purse.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    /// Holds every purse against a new directory: those whose funds or limits changed ask anew.
+    pub(crate) fn recheck(&self, directory: &Directory) {
+        for purse in self.all() {
+            purse.recheck(terms(directory, purse.payer()));
         }
     }
 
-    /// Journals and reports twice a second, for as long as it is polled.
-    pub(crate) async fn run(&self) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut failing = false;
-        loop {
-            tick.tick().await;
-            let purses = self.all();
-            purses.iter().for_each(|purse| purse.tick(TICK * 2));
-            self.write_journal(&purses);
-            match self.report(&purses).await {
-                Ok(()) => failing = false,
-                Err(error) if !failing => {
-                    failing = true;
-                    tracing::warn!(%error, "usage cannot be settled; it is kept and reported again");
-                }
-                Err(_) => {}
-            }
-            drop(purses);
-            self.forget_idle();
+    /// Closes every purse, and waits until no question is on its way.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        for purse in self.all() {
+            purse.close();
         }
+        // Whoever has all the permits knows that nobody is asking.
+        let everyone = u32::try_from(MOST_ASKING).unwrap_or(u32::MAX);
+        drop(timeout(ASK_TIMEOUT, self.asking.acquire_many(everyone)).await);
     }
 
-    /// Hands everything back and settles it. To be done when no connection is left.
-    ///
-    /// # Errors
-    /// The control plane stayed away: the journal keeps what is not settled for the next run.
-    pub(crate) async fn drain(&self) -> Result<(), Unavailable> {
-        let purses = self.all();
-        purses.iter().for_each(|purse| purse.recall());
-        self.write_journal(&purses);
-        for _ in 1..LAST_TRIES {
-            if self.report(&purses).await.is_ok() {
-                break;
-            }
-            tokio::time::sleep(ASK_AGAIN).await;
-        }
-        self.report(&purses).await?;
-        self.write_journal(&purses);
-        Ok(())
+    pub(crate) fn all(&self) -> Vec<Arc<Purse>> {
+        self.shards.iter().flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>()).collect()
     }
 
     fn purse(&self, payer: Payer) -> Arc<Purse> {
-        let lender: Weak<dyn Lender> = self.this.clone();
-        lock(&self.purses).entry(payer).or_insert_with(|| Purse::new(payer, lender)).clone()
+        let mut shard = lock(self.shard(payer));
+        if let Some(purse) = shard.get(&payer) {
+            return purse.clone();
+        }
+        // Read under the lock: whoever holds a later directory against all purses finds this one.
+        let purse = Arc::new(Purse::new(payer, terms(&self.directory.borrow(), payer)));
+        if self.closed.load(Ordering::SeqCst) {
+            purse.close();
+            return purse;
+        }
+        shard.insert(payer, purse.clone());
+        tokio::spawn(keep(self.this.clone(), purse.clone()));
+        purse
     }
 
-    fn all(&self) -> Vec<Arc<Purse>> {
-        lock(&self.purses).values().cloned().collect()
+    /// Forgets a purse that nobody uses, that holds nothing, and of which everything is settled.
+    pub(crate) fn forget(&self, purse: &Arc<Purse>) -> bool {
+        let mut shard = lock(self.shard(purse.payer()));
+        // Its keeper has it, and the map: nobody else, and under the lock nobody new.
+        let is_alone = Arc::strong_count(purse) == 2;
+        if is_alone && purse.settle_estate(Instant::now()) {
+            shard.remove(&purse.payer());
+            return true;
+        }
+        false
     }
 
-    /// Forgets purses that nobody has, that hold nothing and of which everything is settled.
-    fn forget_idle(&self) {
-        lock(&self.purses).retain(|_, purse| Arc::strong_count(purse) > 1 || !purse.is_done());
+    fn shard(&self, payer: Payer) -> &Shard {
+        let mut hash = DefaultHasher::new();
+        payer.hash(&mut hash);
+        // A remainder of SHARDS, and of SHARDS.
+        &self.shards[(hash.finish() % SHARDS as u64) as usize]
     }
 
-    fn write_journal(&self, purses: &[Arc<Purse>]) {
-        let mut usages = lock(&self.left_over).clone();
-        usages.extend(purses.iter().flat_map(|purse| purse.usages()));
-        // Traffic does not stop for a disk that is full: what a crash could lose then is counted.
-        if let Err(error) = lock(&self.journal).write_if_changed(&usages) {
-            let failures = self.stats.journal_failures.fetch_add(1, Ordering::Relaxed);
-            if failures.is_multiple_of(120) {
-                tracing::error!(%error, "the journal cannot be written; a crash now would lose usage");
+    // Asking ---------------------------------------------------------------------------------------
+
+    /// Asks for bytes, and answers the purse.
+    async fn ask(&self, purse: Arc<Purse>, want: u64) {
+        let question = Question { purse: &purse, asked_at: Instant::now(), answer: None };
+        self.put(question, Bytes::new(want)).await;
+    }
+
+    async fn put(&self, mut question: Question<'_>, want: Bytes) {
+        let Ok(_permit) = self.asking.acquire().await else { return };
+        for is_last in [false, true] {
+            question.asked_at = Instant::now();
+            let answer = self.ask_once(question.purse.payer(), want).await;
+            let held = answer == Err(LeaseDenied::HeldElsewhere);
+            question.answer = Some(answer);
+            // What is held may be what this purse has used up or handed back and not said yet.
+            if is_last || !held || self.report(std::slice::from_ref(question.purse)).await != Ok(true) {
+                return;
             }
         }
     }
 
-    /// Tells the control plane what it does not know yet.
-    async fn report(&self, purses: &[Arc<Purse>]) -> Result<(), Unavailable> {
-        let _one_at_a_time = self.reporting.lock().await;
-        let moved: Vec<(&Arc<Purse>, Vec<LeaseUsage>)> = purses
-            .iter()
-            .map(|purse| (purse, purse.unsettled()))
-            .filter(|(_, usages)| !usages.is_empty())
-            .collect();
-        let all: Vec<LeaseUsage> = moved.iter().flat_map(|(_, usages)| usages.iter().copied()).collect();
-        for leases in all.chunks(LEASES_PER_REPORT) {
-            let report = UsageReport {
-                gateway: self.gateway,
-                boot: self.boot,
-                recovered: false,
-                leases: leases.to_vec(),
-            };
-            let settled = self.control.settle(report).await;
-            let counter = if settled.is_ok() { &self.stats.settles } else { &self.stats.settle_failures };
-            counter.fetch_add(1, Ordering::Relaxed);
-            settled?;
+    async fn ask_once(&self, payer: Payer, want: Bytes) -> Result<ByteLease, LeaseDenied> {
+        count(&self.stats.leases);
+        let ask = LeaseRequest { gateway: self.gateway, boot: self.boot, payer, want };
+        let answer = timeout(ASK_TIMEOUT, self.control.lease(ask)).await;
+        let answer = answer.unwrap_or(Err(LeaseDenied::Unavailable));
+        if answer.is_err() {
+            count(&self.stats.leases_denied);
         }
-        moved.iter().for_each(|(purse, usages)| purse.settled(usages));
-        Ok(())
+        answer
     }
+}
 
-    /// Asks until there is an answer that stands.
-    async fn borrow(&self, purse: &Arc<Purse>) {
-        let give_up = Instant::now() + ASK_FOR;
-        loop {
-            // Where the last byte is gone, the answer depends on the control plane knowing it.
-            if purse.is_dry() {
-                let _ = self.report(std::slice::from_ref(purse)).await;
-            }
-            let want = Bytes::new(purse.want());
-            let ask = LeaseRequest { gateway: self.gateway, boot: self.boot, payer: purse.payer(), want };
-            self.stats.leases.fetch_add(1, Ordering::Relaxed);
-            let denied = match self.control.lease(ask).await {
-                Ok(lease) => {
-                    let deadline = purse.granted(lease);
-                    if lease.ttl < SHORT_LEASE {
-                        expire_at(purse, deadline);
-                    }
-                    return;
-                }
-                Err(denied) => denied,
-            };
-            self.stats.leases_denied.fetch_add(1, Ordering::Relaxed);
-            match denied.is_passing() {
-                // There is still something to take: whoever finds nothing any more asks again.
-                true if !purse.is_dry() => return purse.asked_in_vain(),
-                true if Instant::now() < give_up => tokio::time::sleep(ASK_AGAIN).await,
-                _ => return purse.refused(denied),
-            }
+/// A question on its way. However it ends, even by a panic, the purse gets an answer.
+struct Question<'a> {
+    purse: &'a Arc<Purse>,
+    asked_at: Instant,
+    answer: Option<Result<ByteLease, LeaseDenied>>,
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        self.purse.answered(self.answer.unwrap_or(Err(LeaseDenied::Unavailable)), self.asked_at);
+    }
+}
+
+/// Keeps one purse, for as long as it is needed.
+async fn keep<C: Control>(purses: Weak<Purses<C>>, purse: Arc<Purse>) {
+    loop {
+        // The gateway may be gone; so is the runtime then, or nobody is left to be served.
+        let Some(purses) = purses.upgrade() else { return };
+        let tended = purse.tend(Instant::now());
+        if tended.report {
+            purses.hurry.notify_one();
+        }
+        if let Some(want) = tended.ask {
+            let (purses, purse) = (purses.clone(), purse.clone());
+            tokio::spawn(async move { purses.ask(purse, want).await });
+        } else if purses.forget(&purse) {
+            return;
+        }
+        drop(purses);
+        tokio::select! {
+            () = purse.stirred() => {}
+            () = tokio::time::sleep_until(tended.next) => {}
         }
     }
 }
 
-impl<C: Control> Lender for Purses<C> {
-    fn ask(&self, purse: Arc<Purse>) {
-        let Some(this) = self.this.upgrade() else { return purse.refused(LeaseDenied::Unavailable) };
-        tokio::spawn(async move { this.borrow(&purse).await });
+/// What a directory says about a payer's funds.
+fn terms(directory: &Directory, payer: Payer) -> Terms {
+    let account = directory.accounts.get(&payer.account).filter(|account| account.active);
+    let sub_account = payer.sub_account.and_then(|id| directory.sub_account(id));
+    Terms {
+        funds_epoch: account.map(|account| account.funds_epoch),
+        limit: sub_account.filter(|entry| entry.active).map(|entry| entry.limit(payer.proxy_type).get()),
     }
 }
 
-fn expire_at(purse: &Arc<Purse>, deadline: Instant) {
-    let purse = Arc::downgrade(purse);
-    tokio::spawn(async move {
-        tokio::time::sleep_until(deadline).await;
-        if let Some(purse) = purse.upgrade() {
-            purse.expire(deadline + Duration::from_millis(1));
-        }
-    });
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,18 @@
 //! Rights that are lost while connections live: every new directory is held against them.
 
-use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tollgate_types::{Directory, Payer};
 
 use crate::control::Control;
 use crate::live::{Admission, Live};
-use crate::purse::Purse;
 use crate::purses::Purses;
+
+/// Between two looks at all connections at least: changes that come faster are looked at together.
+const SPACING: Duration = Duration::from_millis(100);
 
 /// Cuts the connections of whoever lost a right, and has purses ask anew whose limits or funds
 /// were changed, for as long as it is polled.
@@ -18,33 +21,26 @@ pub(crate) async fn watch<C: Control>(
     live: Arc<Live>,
     purses: Arc<Purses<C>>,
 ) {
-    let mut before = directory.borrow_and_update().clone();
-    while directory.changed().await.is_ok() {
+    loop {
         let now = directory.borrow_and_update().clone();
-        let mut asking = HashMap::<Payer, Arc<Purse>>::new();
-        for entry in live.all() {
-            if !still_admitted(&now, entry.payer(), entry.admission) {
-                entry.cut();
-            } else if funds_changed(&before, &now, entry.payer()) {
-                asking.insert(entry.payer(), entry.purse.clone());
-            }
+        // Connections first: those that are cut do not get another byte out of what purses are
+        // granted anew.
+        live.recheck(&now);
+        purses.recheck(&now);
+        tokio::time::sleep(SPACING).await;
+        if directory.changed().await.is_err() {
+            return;
         }
-        for purse in asking.into_values() {
-            let (live, purses) = (live.clone(), purses.clone());
-            // Each asks for itself: one slow answer does not keep the others' rights waiting.
-            tokio::spawn(async move {
-                if purses.recall(&purse).await.is_err() {
-                    let of_purse = live.all().into_iter().filter(|entry| entry.payer() == purse.payer());
-                    of_purse.for_each(|entry| entry.cut());
-                }
-            });
-        }
-        before = now;
     }
 }
 
 /// Whether the grounds on which a connection was admitted still hold.
-pub(crate) fn still_admitted(directory: &Directory, payer: Payer, admission: Admission) -> bool {
+pub(crate) fn still_admitted(
+    directory: &Directory,
+    payer: Payer,
+    admission: Admission,
+    peer: IpAddr,
+) -> bool {
     if !directory.accounts.get(&payer.account).is_some_and(|account| account.active) {
         return false;
     }
@@ -55,17 +51,84 @@ pub(crate) fn still_admitted(directory: &Directory, payer: Payer, admission: Adm
                 entry.active && entry.account == payer.account && entry.password == password
             })
         }
-        Admission::Whitelist(id) => directory.whitelist_addresses.contains_key(&id),
+        Admission::Whitelist(id) => {
+            let entry = directory.whitelisted(peer);
+            entry.is_some_and(|entry| entry.id == id && entry.account == payer.account)
+        }
     }
 }
 
-/// Whether what a payer may draw on may have shrunk or grown.
-fn funds_changed(before: &Directory, now: &Directory, payer: Payer) -> bool {
-    let epoch =
-        |directory: &Directory| directory.accounts.get(&payer.account).map(|account| account.funds_epoch);
-    let limit = |directory: &Directory| {
-        let entry = payer.sub_account.and_then(|id| directory.sub_account(id));
-        entry.map(|entry| entry.limit(payer.proxy_type))
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tollgate_types::{
+        AccountEntry, AccountId, Bytes, DirectoryChange, PasswordKey, ProxyType, SubAccountEntry,
+        SubAccountId, WhitelistEntry, WhitelistId,
     };
-    epoch(before) != epoch(now) || limit(before) != limit(now)
+
+    use super::*;
+
+    const ACCOUNT: AccountId = AccountId::new(1);
+    const SUB_ACCOUNT: SubAccountId = SubAccountId::new(10);
+    const ENTRY: WhitelistId = WhitelistId::new(20);
+
+    fn key() -> PasswordKey {
+        PasswordKey::new([7; 32])
+    }
+
+    fn directory() -> Directory {
+        let mut directory = Directory::empty(key());
+        directory.apply(DirectoryChange::Account(account(ACCOUNT, true)));
+        directory.apply(DirectoryChange::SubAccount(sub_account(ACCOUNT, true, b"secret")));
+        directory
+            .apply(DirectoryChange::Whitelist(address(1), WhitelistEntry { id: ENTRY, account: ACCOUNT }));
+        directory
+    }
+
+    fn account(id: AccountId, active: bool) -> AccountEntry {
+        AccountEntry { id, active, funds_epoch: 0 }
+    }
+
+    fn sub_account(account: AccountId, active: bool, password: &[u8]) -> SubAccountEntry {
+        let (username, password) = (Arc::from("alice"), key().tag(password));
+        SubAccountEntry { id: SUB_ACCOUNT, account, username, active, password, limits: [Bytes::ZERO; 3] }
+    }
+
+    fn address(last: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, last).into()
+    }
+
+    /// Whether a connection by credentials, and one by address, keep their right over a change.
+    fn keep_right(change: DirectoryChange) -> (bool, bool) {
+        let mut directory = directory();
+        directory.apply(change);
+        let by = |sub_account, admission| {
+            let payer = Payer { account: ACCOUNT, sub_account, proxy_type: ProxyType::Mobile };
+            still_admitted(&directory, payer, admission, address(1))
+        };
+        let credentials = Admission::Credentials(SUB_ACCOUNT, key().tag(b"secret"));
+        (by(Some(SUB_ACCOUNT), credentials), by(None, Admission::Whitelist(ENTRY)))
+    }
+
+    #[test]
+    fn a_right_is_lost_with_what_it_stands_on_and_only_then() {
+        let other = AccountId::new(2);
+        let listed = |id, account| WhitelistEntry { id: WhitelistId::new(id), account };
+        for (change, kept) in [
+            (DirectoryChange::Account(account(other, false)), (true, true)),
+            (DirectoryChange::Account(account(ACCOUNT, false)), (false, false)),
+            (DirectoryChange::SubAccount(sub_account(ACCOUNT, true, b"secret")), (true, true)),
+            (DirectoryChange::SubAccount(sub_account(ACCOUNT, false, b"secret")), (false, true)),
+            (DirectoryChange::SubAccount(sub_account(ACCOUNT, true, b"changed")), (false, true)),
+            (DirectoryChange::SubAccount(sub_account(other, true, b"secret")), (false, true)),
+            (DirectoryChange::SubAccountGone(SUB_ACCOUNT), (false, true)),
+            (DirectoryChange::WhitelistGone(ENTRY), (true, false)),
+            (DirectoryChange::Whitelist(address(2), listed(21, other)), (true, true)),
+            (DirectoryChange::Whitelist(address(2), listed(20, ACCOUNT)), (true, false)),
+            (DirectoryChange::Whitelist(address(1), listed(21, other)), (true, false)),
+        ] {
+            assert_eq!(keep_right(change.clone()), kept, "{change:?}");
+        }
+    }
 }

@@ -34,6 +34,8 @@ pub struct Stats {
     pub settle_failures: AtomicU64,
     /// Times the journal could not be written.
     pub journal_failures: AtomicU64,
+    /// Live connections cut: a right or the funds were lost, or the operator or the drain ended them.
+    pub cuts: AtomicU64,
     refusals: [AtomicU64; KINDS],
 }
 
@@ -52,6 +54,7 @@ impl Default for Stats {
             settles: AtomicU64::new(0),
             settle_failures: AtomicU64::new(0),
             journal_failures: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
