@@ -1,6 +1,8 @@
 //! The OpenAPI 3.1 document, generated from the handlers. What is the same for every call is said
 //! here, once: who may call, how failures look, which spellings of a parameter are taken.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use utoipa::Number;
 use utoipa::openapi::extensions::ExtensionsBuilder;
@@ -63,16 +65,13 @@ out counts as absent. Calls marked `x-tollgate-extension` go beyond the source d
 /// The document.
 pub fn openapi() -> OpenApi {
     let mut document = calls().into_openapi();
-    let mut taken = Vec::new();
+    let schemas = &mut document.components.get_or_insert_default().schemas;
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
-            taken.extend(complete(path, &method, operation));
-        }
-    }
-    let schemas = &mut document.components.get_or_insert_default().schemas;
-    for name in taken {
-        if let Some(RefOr::T(schema)) = schemas.get_mut(&name) {
-            widen_fields(schema);
+            complete(path, &method, operation);
+            if let Some(RefOr::T(body)) = &mut operation.request_body {
+                widen_body(body, schemas);
+            }
         }
     }
     schemas.insert(FailureEnvelope::name().into_owned(), FailureEnvelope::schema());
@@ -100,8 +99,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
     slots.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
 }
 
-/// Says of one call what is the same for all; answers the schema of its body, where it has one.
-fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) -> Option<String> {
+/// Says of one call what is the same for all.
+fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
     operation.operation_id = Some(operation_id(path, method));
     let schemes: &[&str] = match path.starts_with("/api/admin/") {
         true => &["operator"],
@@ -137,10 +136,6 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) -> Optio
             }
         }
     }
-    match operation.request_body.as_mut()? {
-        RefOr::T(body) => also_as_form(body),
-        RefOr::Ref(_) => None,
-    }
 }
 
 /// `POST /api/users/subuser/create` → `post_users_subuser_create`.
@@ -150,26 +145,62 @@ fn operation_id(path: &str, method: &HttpMethod) -> String {
     std::iter::once(method).chain(words.filter(|word| !word.is_empty())).collect::<Vec<_>>().join("_")
 }
 
-/// A JSON body is taken as a form as well. Answers the name of its schema.
-fn also_as_form(body: &mut RequestBody) -> Option<String> {
-    let json = body.content.get("application/json")?.clone();
-    let RefOr::T(content) = &json else { return None };
-    let Some(RefOr::Ref(schema)) = &content.schema else { return None };
-    let name = schema.ref_location.rsplit('/').next()?.to_owned();
-    body.content.insert("application/x-www-form-urlencoded".into(), json);
-    Some(name)
+type Schemas = BTreeMap<String, RefOr<Schema>>;
+
+/// Says of a JSON body that numbers may be texts, and that a form is taken as well. A form has no
+/// null and no lists, so it has a schema of its own.
+fn widen_body(body: &mut RequestBody, schemas: &mut Schemas) {
+    let Some(RefOr::T(Content { schema: Some(RefOr::Ref(schema)), .. })) =
+        body.content.get("application/json")
+    else {
+        return;
+    };
+    let name = schema.ref_location.rsplit('/').next().unwrap_or_default().to_owned();
+    let form = format!("{name}Form");
+    let Some(RefOr::T(Schema::Object(as_json))) = schemas.get_mut(&name) else { return };
+    // A body in which nothing must be said may be left out.
+    body.required = Some(if as_json.required.is_empty() { Required::False } else { Required::True });
+    for field in as_json.properties.values_mut() {
+        widen(field);
+    }
+    let mut as_form = as_json.clone();
+    for field in as_form.properties.values_mut() {
+        without_null(field);
+        without_list(field);
+    }
+    let content = Content::new(Some(Ref::from_schema_name(&form)));
+    body.content.insert("application/x-www-form-urlencoded".into(), content.into());
+    schemas.insert(form, RefOr::T(Schema::Object(as_form)));
 }
 
 fn without_null(schema: &mut RefOr<Schema>) {
     match schema {
-        RefOr::T(Schema::Object(object)) => drop_null(&mut object.schema_type),
+        RefOr::T(Schema::Object(object)) => {
+            drop_null(&mut object.schema_type);
+            object.enum_values.iter_mut().for_each(|words| words.retain(|word| !word.is_null()));
+        }
         RefOr::T(Schema::Array(array)) => drop_null(&mut array.schema_type),
         RefOr::T(Schema::OneOf(one_of)) => {
-            if let [_, other] = one_of.items.as_slice() {
-                *schema = other.clone();
+            one_of.items.retain(|item| !matches!(item, RefOr::T(Schema::Object(object)) if is_null(object)));
+            if let [only] = one_of.items.as_slice() {
+                *schema = only.clone();
             }
         }
+        RefOr::T(Schema::AnyOf(any_of)) => any_of.items.iter_mut().for_each(without_null),
         _ => {}
+    }
+}
+
+fn is_null(object: &Object) -> bool {
+    object.schema_type == SchemaType::Type(Type::Null)
+}
+
+/// In a form a list of numbers is a text with commas.
+fn without_list(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Array(list)) = schema {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(list.description.take());
+        let text = text.pattern(Some("^([0-9]{1,18}(,[0-9]{1,18})*)?$"));
+        *schema = RefOr::T(text.build().into());
     }
 }
 
@@ -203,32 +234,22 @@ fn bound(schema: &mut RefOr<Schema>) {
     }
 }
 
-/// Whole numbers, truth values and lists of a body may be texts.
-fn widen_fields(schema: &mut Schema) {
-    let Schema::Object(object) = schema else { return };
-    for field in object.properties.values_mut() {
-        let RefOr::T(field) = field else { continue };
-        widen(field);
-    }
-}
-
-fn widen(schema: &mut Schema) {
+/// Whole numbers and truth values of a body may be texts.
+fn widen(schema: &mut RefOr<Schema>) {
     match schema {
-        Schema::Object(object) if has(&object.schema_type, &Type::Integer) => {
+        RefOr::T(Schema::Object(object)) if has(&object.schema_type, &Type::Integer) => {
             add_text(&mut object.schema_type);
             object.pattern = Some(digits_of(object));
             object.maximum.get_or_insert(Number::Int(isize::MAX));
         }
-        Schema::Object(object) if has(&object.schema_type, &Type::Boolean) => {
+        RefOr::T(Schema::Object(object)) if has(&object.schema_type, &Type::Boolean) => {
             let nullable = has(&object.schema_type, &Type::Null);
             add_text(&mut object.schema_type);
             let words = [json!(true), json!(false), json!("true"), json!("false"), json!("1"), json!("0")];
             object.enum_values = Some(words.into_iter().chain(nullable.then_some(json!(null))).collect());
         }
-        Schema::Array(array) => {
-            if let ArrayItems::RefOrSchema(items) = &mut array.items
-                && let RefOr::T(items) = items.as_mut()
-            {
+        RefOr::T(Schema::Array(list)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut list.items {
                 widen(items);
             }
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_core::{Error, Page};
 use tollgate_types::ProxyType;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 /// 流量类型,residential:住宅,datacenter:机房,mobile:移动
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -140,6 +141,15 @@ impl PageParams {
     pub(crate) fn page(&self) -> Result<Page, Error> {
         Page::new(self.page, self.page_size)
     }
+}
+
+/// An IPv4 or an IPv6 address, to be described further.
+pub(crate) fn ip_address() -> AnyOfBuilder {
+    let of = |format| {
+        let format = SchemaFormat::KnownFormat(format);
+        ObjectBuilder::new().schema_type(Type::String).format(Some(format))
+    };
+    AnyOfBuilder::new().item(of(KnownFormat::Ipv4)).item(of(KnownFormat::Ipv6))
 }
 
 /// The id of what a call made.

@@ -20,10 +20,15 @@ pub(crate) struct NewAccountParams {
     #[schema(example = "socks5", min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9_.]+$")]
     username: String,
     /// Where its notices go.
-    #[schema(example = "user@example.com", min_length = 3, max_length = 254)]
+    #[schema(
+        example = "user@example.com",
+        min_length = 3,
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1F\x7F-\x9F]+@[^\s\x00-\x1F\x7F-\x9F]+$"
+    )]
     email: String,
     /// Its password; none where absent.
-    #[schema(min_length = 8, max_length = 128)]
+    #[schema(min_length = 8, max_length = 128, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     password: Option<String>,
     /// Cents per GB of residential traffic from the wallet.
     #[schema(example = 533, minimum = 0, maximum = 100000000)]
@@ -199,7 +204,12 @@ pub(crate) struct AccountChange {
     /// Suspending cuts live connections within a second.
     status: Option<AccountStatus>,
     /// Where its notices go.
-    #[schema(example = "user@example.com", min_length = 3, max_length = 254)]
+    #[schema(
+        example = "user@example.com",
+        min_length = 3,
+        max_length = 254,
+        pattern = r"^[^@\s\x00-\x1F\x7F-\x9F]+@[^\s\x00-\x1F\x7F-\x9F]+$"
+    )]
     email: Option<String>,
     /// Cents per GB of residential traffic from the wallet.
     #[schema(example = 533, minimum = 0, maximum = 100000000)]

@@ -60,7 +60,6 @@ pub(crate) struct AuditFilter {
     #[param(example = 10, minimum = 1, maximum = 1000)]
     page_size: Option<i64>,
     /// Only those that concern this account.
-    #[param(minimum = 0)]
     account_id: Option<i64>,
 }
 

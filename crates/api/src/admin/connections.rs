@@ -77,7 +77,6 @@ pub(crate) struct ConnectionFilter {
     #[param(example = 10, minimum = 1, maximum = 1000)]
     page_size: Option<i64>,
     /// Only this account's.
-    #[param(minimum = 0)]
     account_id: Option<i64>,
 }
 

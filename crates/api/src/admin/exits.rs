@@ -10,12 +10,13 @@ use tollgate_core::exits::{self, ExitChange, ExitRow};
 use tollgate_core::{Actor, Core};
 use tollgate_types::{ExitId, Zone};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::callers::Operator;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
 use crate::live::{ExitStatus, Live};
 use crate::params::{Filters, Params, PathId};
-use crate::words::{Made, PageParams, Switch, TrafficType};
+use crate::words::{Made, PageParams, Switch, TrafficType, ip_address};
 
 /// How an exit reaches the target.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -49,7 +50,7 @@ impl ExitKindWord {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct NewExit {
     /// The operator's name for it, unique.
-    #[schema(example = "us-1", min_length = 1, max_length = 64)]
+    #[schema(example = "us-1", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: String,
     /// The pool that it belongs to.
     proxy_type: TrafficType,
@@ -59,21 +60,22 @@ pub(crate) struct NewExit {
     #[schema(example = "192.0.2.1:8000")]
     address: Option<String>,
     /// User name for the upstream proxy; may hold `{country} {state} {city} {session}`.
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     username: Option<String>,
     /// Password for the upstream proxy; likewise.
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     password: Option<String>,
     /// The local address that a direct exit leaves from.
+    #[schema(schema_with = bind_ip)]
     bind_ip: Option<String>,
     /// The country that it comes out in.
     #[schema(example = "us", pattern = "^[A-Za-z]{2}$")]
     country: String,
     /// State or region.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     state: Option<String>,
     /// City.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     city: Option<String>,
     /// Autonomous system; 0 = unknown.
     #[schema(minimum = 0, maximum = 4294967295i64)]
@@ -92,7 +94,7 @@ pub(crate) struct NewExit {
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ExitChangeParams {
     /// The operator's name for it, unique.
-    #[schema(example = "us-1", min_length = 1, max_length = 64)]
+    #[schema(example = "us-1", min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     name: Option<String>,
     /// The pool that it belongs to.
     proxy_type: Option<TrafficType>,
@@ -102,21 +104,22 @@ pub(crate) struct ExitChangeParams {
     #[schema(example = "192.0.2.1:8000")]
     address: Option<String>,
     /// User name for the upstream proxy; empty takes it away.
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     username: Option<String>,
     /// Password for the upstream proxy; empty takes it away.
-    #[schema(max_length = 255)]
+    #[schema(max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     password: Option<String>,
     /// The local address that a direct exit leaves from; empty = the system's choice.
+    #[schema(schema_with = bind_ip)]
     bind_ip: Option<String>,
     /// The country that it comes out in.
     #[schema(example = "us", pattern = "^[A-Za-z]{2}$")]
     country: Option<String>,
     /// State or region.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     state: Option<String>,
     /// City.
-    #[schema(max_length = 64)]
+    #[schema(max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     city: Option<String>,
     /// Autonomous system; 0 = unknown.
     #[schema(minimum = 0, maximum = 4294967295i64)]
@@ -129,6 +132,14 @@ pub(crate) struct ExitChangeParams {
     max_connections: Option<i64>,
     /// Whether it is used.
     status: Option<Switch>,
+}
+
+/// An address of this machine.
+fn bind_ip() -> Schema {
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    let empty = ObjectBuilder::new().schema_type(types).max_length(Some(0));
+    let about = "The local address that a direct exit leaves from; empty = the system's choice.";
+    Schema::AnyOf(ip_address().item(empty).description(Some(about)).build())
 }
 
 impl From<NewExit> for ExitChangeParams {

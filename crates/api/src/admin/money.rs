@@ -20,7 +20,12 @@ pub(crate) struct RechargeParams {
     #[schema(example = 5000, minimum = 1, maximum = 1000000000000i64)]
     amount: i64,
     /// What it stands for, e.g. the number of a payment. The same one twice credits once.
-    #[schema(example = "payment 17", min_length = 1, max_length = 255)]
+    #[schema(
+        example = "payment 17",
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$"
+    )]
     reference: String,
 }
 
@@ -68,7 +73,7 @@ pub(crate) struct AdjustParams {
     #[schema(example = -100, minimum = -1000000000000i64, maximum = 1000000000000i64)]
     amount: i64,
     /// Why.
-    #[schema(example = "goodwill", min_length = 1, max_length = 255)]
+    #[schema(example = "goodwill", min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     reason: String,
 }
 

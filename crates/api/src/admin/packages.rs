@@ -34,7 +34,7 @@ pub(crate) struct NewPackageParams {
     #[schema(example = 0, minimum = 0, maximum = 1000000000)]
     extra_add_traffic: Option<i64>,
     /// What it says of itself.
-    #[schema(example = "string", max_length = 1000)]
+    #[schema(example = "string", max_length = 1000, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     plan_desc: Option<String>,
     /// For whom a custom item is made.
     account_ids: Option<Vec<i64>>,
@@ -88,7 +88,7 @@ pub(crate) struct PackageChange {
     #[schema(example = 0, minimum = 0, maximum = 1000000000)]
     extra_add_traffic: Option<i64>,
     /// What it says of itself.
-    #[schema(example = "string", max_length = 1000)]
+    #[schema(example = "string", max_length = 1000, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     plan_desc: Option<String>,
     /// For whom a custom item is made.
     account_ids: Option<Vec<i64>>,

@@ -20,7 +20,6 @@ use crate::words::TrafficType;
 #[into_params(parameter_in = Query)]
 pub(crate) struct EndpointsParams {
     /// 子账号ID; the newest active one where absent
-    #[param(minimum = 0)]
     subuser_id: Option<i64>,
 }
 

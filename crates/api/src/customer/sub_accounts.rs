@@ -23,7 +23,7 @@ pub(crate) struct NewSubUser {
     #[schema(example = "string", min_length = 6, max_length = 128, pattern = "^[!-9;-~]+$")]
     password: String,
     /// 备注
-    #[schema(example = "", max_length = 255)]
+    #[schema(example = "", max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     remark: Option<String>,
     /// 子账号状态 active:激活 inactive:未激活; active where absent
     status: Option<Switch>,
@@ -171,7 +171,7 @@ pub(crate) struct SubUserChange {
     #[schema(example = 0, minimum = 0)]
     id: i64,
     /// 备注,非必填
-    #[schema(example = "string", max_length = 255)]
+    #[schema(example = "string", max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     remark: Option<String>,
     /// 子账号密码,非必填
     #[schema(example = "string", min_length = 6, max_length = 128, pattern = "^[!-9;-~]+$")]

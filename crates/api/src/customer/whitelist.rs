@@ -6,13 +6,13 @@ use serde_json::json;
 use tollgate_core::whitelist::{self, Listed};
 use tollgate_core::{Core, Page};
 use tollgate_types::{WhitelistId, Zone};
-use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Caller;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
 use crate::params::{Filters, Params};
-use crate::words::Made;
+use crate::words::{Made, ip_address};
 
 /// A listed address.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,18 +82,14 @@ pub(crate) struct NewAddress {
     #[schema(schema_with = address)]
     ip: String,
     /// 备注
-    #[schema(example = "string", max_length = 255)]
+    #[schema(example = "string", max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
     remark: Option<String>,
 }
 
-/// An IPv4 or an IPv6 address.
+/// An address that somebody may come from.
 fn address() -> Schema {
-    let of = |format| {
-        ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(format)))
-    };
-    let either = AnyOfBuilder::new().item(of(KnownFormat::Ipv4)).item(of(KnownFormat::Ipv6));
     let about = "ip地址,必填: one IPv4 or IPv6 address in any valid spelling; not a private one";
-    Schema::AnyOf(either.description(Some(about)).examples([json!("203.0.113.7")]).build())
+    Schema::AnyOf(ip_address().description(Some(about)).examples([json!("203.0.113.7")]).build())
 }
 
 /// 添加白名单
