@@ -26,6 +26,9 @@ const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// The same where no connection is left.
 const CLOSED_AFTER: Duration = Duration::from_millis(500);
 
+/// A lease is not believed to last longer than this, whatever the control plane says.
+const LONGEST_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A lease is used up to so long before its end (a quarter of a short one): reports take their time.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,7 @@ pub(crate) struct Tended {
 impl Term {
     /// Of a lease that was asked for at a moment, and may be used for so long after that.
     pub(crate) fn new(asked_at: Instant, ttl: Duration) -> Self {
+        let ttl = ttl.min(LONGEST_TTL);
         let end = asked_at + ttl;
         let stop_at = end - MARGIN.min(ttl / 4);
         Self { renew_at: stop_at - RENEW_AHEAD.min(ttl / 8), stop_at, end }
@@ -91,33 +95,31 @@ impl Purse {
     }
 
     /// An answer came to what was asked at a moment.
-    pub(crate) fn answered(&self, answer: Result<ByteLease, LeaseDenied>, asked_at: Instant) {
-        let now = Instant::now();
+    pub(crate) fn answered(&self, answer: Result<ByteLease, LeaseDenied>, asked_at: Instant, now: Instant) {
         let mut pages = self.pages();
         pages.asking = false;
+        let is_stale = std::mem::take(&mut pages.is_stale);
         match answer {
-            Ok(lease) => self.granted(&mut pages, lease, asked_at, now),
-            Err(why) => {
-                pages.denial = Some(Denial::new(why, now));
-                if pages.recall.is_some() && !why.is_passing() {
-                    pages.recall = None;
-                    self.cut_all();
-                }
-            }
+            Ok(lease) => self.granted(&mut pages, lease, Term::new(asked_at, lease.ttl), is_stale, now),
+            Err(_) if is_stale => {}
+            Err(why) => self.denied(&mut pages, why, now),
         }
         drop(pages);
         self.changed.notify_waiters();
         self.stir();
     }
 
-    fn granted(&self, pages: &mut Pages, lease: ByteLease, asked_at: Instant, now: Instant) {
-        let term = Term::new(asked_at, lease.ttl);
+    fn granted(&self, pages: &mut Pages, lease: ByteLease, term: Term, is_stale: bool, now: Instant) {
         let bytes = lease.granted.get();
         pages.book.enter(lease.id, lease.granted, term);
-        if pages.closed || term.stop_at <= now {
-            // Too late to be used: nothing of it becomes available, all of it goes back.
-            pages.book.hand_back(bytes, self.used.load(Ordering::SeqCst), |other| other == term, |most| most);
-            pages.denial = Some(Denial::new(LeaseDenied::Unavailable, now));
+        let is_late = term.stop_at <= now;
+        if pages.closed || is_stale || is_late {
+            // Nothing of it becomes available, all of it goes back.
+            let used = self.used.load(Ordering::SeqCst);
+            pages.book.hand_back(bytes, used, |_| true, |most| most);
+            if is_late {
+                pages.denial = Some(Denial::new(LeaseDenied::Unavailable, now));
+            }
             return;
         }
         pages.denial = None;
@@ -127,17 +129,26 @@ impl Purse {
         self.available.fetch_add(bytes, Ordering::SeqCst);
     }
 
+    fn denied(&self, pages: &mut Pages, why: LeaseDenied, now: Instant) {
+        pages.denial = Some(Denial::new(why, now));
+        if pages.recall.is_some() && !why.is_passing() {
+            pages.recall = None;
+            self.cut_all();
+        }
+    }
+
     /// The directory says this about the payer's funds now. Where that is new, what is held goes
     /// back and is asked for anew, so that it follows the payer's present rights; where nothing is
     /// granted then, live connections are cut.
-    pub(crate) fn recheck(&self, terms: Terms) {
+    pub(crate) fn recheck(&self, terms: Terms, now: Instant) {
         let mut pages = self.pages();
         if pages.terms == terms {
             return;
         }
         pages.terms = terms;
         pages.denial = None;
-        pages.recall = Some(Instant::now() + PATIENCE);
+        pages.is_stale = pages.asking;
+        pages.recall = Some(now + PATIENCE);
         self.hand_back(&mut pages, u64::MAX, |_| true);
         drop(pages);
         self.stir();
@@ -297,5 +308,205 @@ impl Purse {
         let rest = now + if is_at_rest { IDLE_LOOK } else { LOOK };
         let idle = Some(pages.pace.still_at(self.idle_after())).filter(|at| *at > now);
         terms.chain(idle).chain(pages.recall).chain([rest]).min().unwrap_or(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use tollgate_types::{AccountId, Bytes, LeaseId, Payer, ProxyType};
+
+    use super::*;
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Take(usize),
+        Spend(usize),
+        GiveBack(usize),
+        Join,
+        Leave,
+        Wait(u64),
+        Tend,
+        Grant(u64, u64),
+        Deny(LeaseDenied),
+        Recheck,
+        Report(bool),
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let denied = prop_oneof![
+            Just(LeaseDenied::BalanceEmpty),
+            Just(LeaseDenied::HeldElsewhere),
+            Just(LeaseDenied::Unavailable)
+        ];
+        prop_oneof![
+            4 => (1usize..5000).prop_map(Op::Take),
+            4 => (1usize..5000).prop_map(Op::Spend),
+            2 => (1usize..5000).prop_map(Op::GiveBack),
+            1 => Just(Op::Join),
+            1 => Just(Op::Leave),
+            4 => (1u64..4000).prop_map(Op::Wait),
+            6 => Just(Op::Tend),
+            4 => (1u64..20_000, 0u64..12_000).prop_map(|(bytes, ttl)| Op::Grant(bytes, ttl)),
+            1 => denied.prop_map(Op::Deny),
+            1 => Just(Op::Recheck),
+            2 => any::<bool>().prop_map(Op::Report),
+        ]
+    }
+
+    /// A purse, and a naive account of what became of its bytes.
+    struct Model {
+        purse: Purse,
+        now: Instant,
+        asked_at: Option<Instant>,
+        in_flight: usize,
+        forwarded: u64,
+        users: usize,
+        epoch: i64,
+        /// What the control plane knows of each lease: used, granted.
+        known: BTreeMap<LeaseId, (u64, u64)>,
+    }
+
+    impl Model {
+        fn new() -> Self {
+            let proxy_type = ProxyType::Mobile;
+            let payer = Payer { account: AccountId::new(1), sub_account: None, proxy_type };
+            let (purse, now) = (Purse::new(payer, Terms::default()), Instant::now());
+            let known = BTreeMap::new();
+            Self { purse, now, asked_at: None, in_flight: 0, forwarded: 0, users: 0, epoch: 0, known }
+        }
+
+        fn step(&mut self, op: &Op) {
+            match *op {
+                Op::Take(n) => self.in_flight += self.purse.take(n),
+                Op::Spend(n) => {
+                    let n = n.min(self.in_flight);
+                    self.purse.spent(n);
+                    self.in_flight -= n;
+                    self.forwarded += n as u64;
+                }
+                Op::GiveBack(n) => {
+                    let n = n.min(self.in_flight);
+                    self.purse.give_back(n);
+                    self.in_flight -= n;
+                }
+                Op::Join => {
+                    self.purse.join();
+                    self.users += 1;
+                }
+                Op::Leave if self.users > 0 => {
+                    self.purse.leave();
+                    self.users -= 1;
+                }
+                Op::Leave => {}
+                Op::Wait(millis) => self.now += Duration::from_millis(millis),
+                Op::Tend => self.tend(),
+                Op::Grant(bytes, ttl) => self.grant(bytes, Duration::from_millis(ttl)),
+                Op::Deny(why) => {
+                    if let Some(asked_at) = self.asked_at.take() {
+                        self.purse.answered(Err(why), asked_at, self.now);
+                    }
+                }
+                Op::Recheck => {
+                    self.epoch += 1;
+                    self.purse.recheck(Terms { funds_epoch: Some(self.epoch), limit: None }, self.now);
+                    assert_eq!(self.available(), 0);
+                }
+                Op::Report(is_taken) => self.report(is_taken),
+            }
+        }
+
+        fn tend(&mut self) {
+            let tended = self.purse.tend(self.now);
+            assert!(tended.next > self.now);
+            if tended.ask.is_some() {
+                assert_eq!(self.asked_at, None, "one question at a time");
+                self.asked_at = Some(self.now);
+            }
+            let (used, now) = (self.forwarded, self.now);
+            let stopped = |term: &Term| term.stop_at <= now;
+            let pages = self.purse.pages();
+            let overdue: u64 =
+                pages.book.unused(used).filter(|(_, term)| stopped(term)).map(|(left, _)| left).sum();
+            drop(pages);
+            assert!(overdue == 0 || self.available() == 0, "what can be taken is of leases that last");
+            assert!(overdue <= self.in_flight as u64);
+        }
+
+        fn grant(&mut self, bytes: u64, ttl: Duration) {
+            if let Some(asked_at) = self.asked_at.take() {
+                let id = LeaseId::new(i64::try_from(self.known.len()).unwrap() + 1);
+                self.known.insert(id, (0, bytes));
+                let lease = ByteLease { id, granted: Bytes::new(bytes), ttl };
+                self.purse.answered(Ok(lease), asked_at, self.now);
+            }
+        }
+
+        fn report(&mut self, is_taken: bool) {
+            let usages = self.purse.unsettled();
+            for usage in &usages {
+                let known = self.known[&usage.id];
+                let (used, granted) = (usage.used.get(), usage.granted.get());
+                assert!(
+                    used >= known.0 && granted <= known.1 && used <= granted,
+                    "{usage:?} after {known:?}"
+                );
+                if is_taken {
+                    self.known.insert(usage.id, (used, granted));
+                }
+            }
+            if is_taken {
+                self.purse.settled(&usages);
+            }
+        }
+
+        fn available(&self) -> u64 {
+            self.purse.available.load(Ordering::SeqCst)
+        }
+
+        fn check(&self) {
+            let total = self.purse.pages().book.total();
+            assert_eq!(total, self.forwarded + self.in_flight as u64 + self.available());
+            assert_eq!(total, self.purse.total.load(Ordering::SeqCst));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        #[test]
+        fn every_byte_granted_is_forwarded_or_handed_back(ops in proptest::collection::vec(op(), 0..150)) {
+            let mut model = Model::new();
+            for op in &ops {
+                model.step(op);
+                model.check();
+            }
+            // An answer is still on its way when the gateway stops.
+            model.purse.close();
+            model.step(&Op::Grant(1000, 9000));
+            model.step(&Op::GiveBack(usize::MAX));
+            model.purse.close();
+            model.step(&Op::Report(true));
+            prop_assert!(model.purse.pages().book.is_empty());
+            let used: u64 = model.known.values().map(|(used, _)| used).sum();
+            prop_assert_eq!(used, model.forwarded);
+            prop_assert!(model.known.values().all(|(used, granted)| used == granted));
+        }
+    }
+
+    #[test]
+    fn a_lease_stops_a_margin_before_its_end_and_is_renewed_before_that() {
+        let now = Instant::now();
+        let at = |term: Instant| (term - now).as_millis();
+        let of = |ttl| {
+            let term = Term::new(now, Duration::from_millis(ttl));
+            (at(term.renew_at), at(term.stop_at), at(term.end))
+        };
+        assert_eq!(of(30_000), (27_000, 28_000, 30_000));
+        assert_eq!(of(400), (250, 300, 400));
+        assert_eq!(of(0), (0, 0, 0));
+        assert_eq!(of(u64::MAX).2, LONGEST_TTL.as_millis());
     }
 }

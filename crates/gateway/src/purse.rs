@@ -66,6 +66,8 @@ pub(crate) struct Pages {
     pub(crate) pace: Pace,
     /// A question is on its way.
     pub(crate) asking: bool,
+    /// The funds or limits changed since it was put: its answer does not count.
+    pub(crate) is_stale: bool,
     /// The last answer, where it was no.
     pub(crate) denial: Option<Denial>,
     /// The funds or limits changed: ask anew, until then at the latest.
@@ -126,6 +128,7 @@ impl Purse {
             book: Book::default(),
             pace: Pace::new(Instant::now()),
             asking: false,
+            is_stale: false,
             denial: None,
             recall: None,
             terms,

@@ -29,6 +29,10 @@ const MOST_ASKING: usize = 64;
 /// come back to the payer when the lease has run out.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A gateway that stops waits so long for questions on their way, so that it can hand back what it
+/// is granted.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The purses are kept in so many maps, so that looking at all of them holds up few connections.
 const SHARDS: usize = 16;
 
@@ -99,7 +103,7 @@ impl<C: Control> Purses<C> {
     /// Holds every purse against a new directory: those whose funds or limits changed ask anew.
     pub(crate) fn recheck(&self, directory: &Directory) {
         for purse in self.all() {
-            purse.recheck(terms(directory, purse.payer()));
+            purse.recheck(terms(directory, purse.payer()), Instant::now());
         }
     }
 
@@ -111,7 +115,7 @@ impl<C: Control> Purses<C> {
         }
         // Whoever has all the permits knows that nobody is asking.
         let everyone = u32::try_from(MOST_ASKING).unwrap_or(u32::MAX);
-        drop(timeout(ASK_TIMEOUT, self.asking.acquire_many(everyone)).await);
+        drop(timeout(CLOSE_TIMEOUT, self.asking.acquire_many(everyone)).await);
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Purse>> {
@@ -196,7 +200,8 @@ struct Question<'a> {
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
-        self.purse.answered(self.answer.unwrap_or(Err(LeaseDenied::Unavailable)), self.asked_at);
+        let answer = self.answer.unwrap_or(Err(LeaseDenied::Unavailable));
+        self.purse.answered(answer, self.asked_at, Instant::now());
     }
 }
 
