@@ -79,7 +79,7 @@ async fn reach<C: Control>(
 
 /// Tells the client that it is through, and relays.
 async fn tunnel<C: Control>(
-    client: Client,
+    mut client: Client,
     ticket: Ticket,
     upstream: Upstream,
     granted: &[u8],
@@ -88,6 +88,8 @@ async fn tunnel<C: Control>(
     if say(&client.io.stream, granted).await.is_err() {
         return;
     }
+    // What the head was read into is not needed any more, and a tunnel may rest for long.
+    client.io.buf.shrink_to_fit();
     let meter = Meter::new(&ticket.purse, &ticket.live, gw.config.idle_timeout);
     let (early_up, early_down) = (&client.io.buf, &upstream.early);
     let cut = ticket.live.cut();
