@@ -356,3 +356,117 @@ impl Drop for Counted<'_> {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::time::{sleep, timeout};
+    use tollgate_types::{AccountId, ByteLease, Bytes, LeaseId, ProxyType};
+
+    use super::*;
+
+    /// A purse that holds so many bytes.
+    fn purse(bytes: u64) -> Arc<Purse> {
+        let payer = Payer { account: AccountId::new(1), sub_account: None, proxy_type: ProxyType::Mobile };
+        let purse = Arc::new(Purse::new(payer, Terms::default()));
+        let ttl = Duration::from_secs(30);
+        let lease = ByteLease { id: LeaseId::new(1), granted: Bytes::new(bytes), ttl };
+        purse.answered(Ok(lease), Instant::now(), Instant::now());
+        purse
+    }
+
+    fn deny(purse: &Purse, why: LeaseDenied) {
+        purse.answered(Err(why), Instant::now(), Instant::now());
+    }
+
+    fn refilling(purse: &Arc<Purse>) -> tokio::task::JoinHandle<Result<(), LeaseDenied>> {
+        let purse = purse.clone();
+        tokio::spawn(async move { purse.refill().await })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn takes_what_there_is_and_no_more() {
+        let purse = purse(10);
+        assert_eq!((purse.take(4), purse.take(0), purse.take(9), purse.take(1)), (4, 0, 6, 0));
+        purse.give_back(3);
+        assert_eq!((purse.take(usize::MAX), purse.take(1)), (3, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_final_no_leaves_a_live_connection_waiting_while_bytes_may_come_back() {
+        let purse = purse(10);
+        assert_eq!(purse.take(10), 10);
+        let waiting = refilling(&purse);
+        sleep(Duration::from_millis(1)).await;
+        deny(&purse, LeaseDenied::BalanceEmpty);
+        // A connection that has not begun is answered at once.
+        assert_eq!(purse.first_bytes().await, Err(LeaseDenied::BalanceEmpty));
+        sleep(Duration::from_millis(1)).await;
+        assert!(!waiting.is_finished());
+        purse.give_back(1);
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_final_no_ends_a_live_connection_with_the_last_byte() {
+        let purse = purse(10);
+        assert_eq!(purse.take(10), 10);
+        let waiting = refilling(&purse);
+        sleep(Duration::from_millis(1)).await;
+        deny(&purse, LeaseDenied::TrafficLimit);
+        purse.spent(9);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!waiting.is_finished());
+        let started = Instant::now();
+        purse.spent(1);
+        assert_eq!(waiting.await.unwrap(), Err(LeaseDenied::TrafficLimit));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends() {
+        let purse = purse(10);
+        assert_eq!(purse.take(10), 10);
+        let started = Instant::now();
+        let (new, live) = (
+            {
+                let purse = purse.clone();
+                tokio::spawn(async move { purse.first_bytes().await })
+            },
+            refilling(&purse),
+        );
+        sleep(Duration::from_secs(1)).await;
+        deny(&purse, LeaseDenied::Unavailable);
+        assert_eq!(new.await.unwrap(), Err(LeaseDenied::Unavailable));
+        assert_eq!(started.elapsed(), PATIENCE);
+        assert_eq!(live.await.unwrap(), Err(LeaseDenied::Unavailable));
+        assert_eq!(started.elapsed(), OUTAGE_PATIENCE);
+        deny(&purse, LeaseDenied::HeldElsewhere);
+        let started = Instant::now();
+        assert_eq!(purse.refill().await, Err(LeaseDenied::HeldElsewhere));
+        assert_eq!(started.elapsed(), PATIENCE);
+    }
+
+    /// Were a wake-up lost, a waiter would sleep until its patience ends.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wake_up_is_lost() {
+        let purse = purse(3);
+        let mut passers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let purse = purse.clone();
+            passers.spawn(async move {
+                for _ in 0..500 {
+                    while purse.take(1) == 0 {
+                        let refilled = timeout(PATIENCE / 2, purse.refill()).await;
+                        refilled.expect("woken in time").expect("nobody says no");
+                    }
+                    tokio::task::yield_now().await;
+                    purse.give_back(1);
+                }
+            });
+        }
+        passers.join_all().await;
+        assert_eq!(purse.take(9), 3);
+    }
+}

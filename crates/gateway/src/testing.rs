@@ -207,10 +207,9 @@ impl FakeControl {
         };
         let own = |lease: &&FakeLease| lease.payer == payer;
         let account = |lease: &&FakeLease| lease.payer.account == payer.account;
-        if let Some(limit) = limit {
-            if state.leases.values().filter(own).map(|lease| lease.used).sum::<u64>() >= limit {
-                return Err(LeaseDenied::TrafficLimit);
-            }
+        let used = state.leases.values().filter(own).map(|lease| lease.used).sum::<u64>();
+        if limit.is_some_and(|limit| used >= limit) {
+            return Err(LeaseDenied::TrafficLimit);
         }
         let taken = |leases: &mut dyn Iterator<Item = u64>| leases.sum::<u64>();
         let of_limit = limit.map_or(u64::MAX, |limit| {
