@@ -212,7 +212,7 @@ impl<C: Control> Shared<C> {
         Self {
             directory: parts.control.directory(),
             purses: parts.purses,
-            live: Arc::default(),
+            live: Arc::new(Live::new(parts.control.directory())),
             stats: parts.stats,
             dialer,
             health,

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tollgate_types::{ConnectionId, Directory, ExitId, PasswordTag, Payer, SubAccountId, Time, WhitelistId};
 
 use crate::purse::Purse;
@@ -55,12 +55,12 @@ pub struct ConnectionView {
 }
 
 /// All live connections of a gateway.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Live {
     entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
     last_id: AtomicI64,
-    /// The directory that every entry has been held against.
-    newest: Mutex<Option<Arc<Directory>>>,
+    /// The newest directory: at least as new as the one that a caller was just identified in.
+    directory: watch::Receiver<Arc<Directory>>,
 }
 
 #[derive(Debug)]
@@ -87,6 +87,11 @@ pub(crate) struct LiveConnection {
 }
 
 impl Live {
+    /// Nobody yet.
+    pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>) -> Self {
+        Self { entries: Mutex::default(), last_id: AtomicI64::new(0), directory }
+    }
+
     /// Enters a connection. Where the right to it was lost since the caller was identified, it is
     /// cut at once.
     pub(crate) fn enter(
@@ -113,8 +118,8 @@ impl Live {
         self.entries().insert(id, entry.clone());
         // Looked at after the entry is in: either a new directory's sweep finds the entry, or the
         // directory is found here.
-        let newest = self.newest().clone();
-        if newest.is_some_and(|directory| !entry.is_admitted(&directory)) {
+        let newest = self.directory.borrow().clone();
+        if !entry.is_admitted(&newest) {
             entry.cut();
         }
         LiveConnection { live: self.clone(), entry }
@@ -135,7 +140,6 @@ impl Live {
 
     /// Holds every connection against a new directory, and cuts those that have lost their right.
     pub(crate) fn recheck(&self, directory: &Arc<Directory>) {
-        *self.newest() = Some(directory.clone());
         let lost = self.all().into_iter().filter(|entry| !entry.is_admitted(directory));
         lost.for_each(|entry| entry.cut());
     }
@@ -146,10 +150,6 @@ impl Live {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn newest(&self) -> MutexGuard<'_, Option<Arc<Directory>>> {
-        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

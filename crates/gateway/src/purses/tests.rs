@@ -54,7 +54,7 @@ impl Run {
     fn start_on(control: &Arc<FakeControl>, journal: (Journal, Vec<LeaseUsage>), boot: i64) -> Self {
         let stats = Arc::new(Stats::default());
         let purses = Purses::new(control.clone(), BootId::new(boot), journal, stats.clone());
-        let live = Arc::new(Live::default());
+        let live = Arc::new(Live::new(control.directory()));
         let reporting = {
             let purses = purses.clone();
             tokio::spawn(async move { purses.run().await })
