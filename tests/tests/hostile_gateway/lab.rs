@@ -14,39 +14,39 @@ use tollgate_testkit::Origin;
 use tollgate_testkit::client::{base64, header, status_of};
 use tollgate_testkit::world::{Customer, Setup, World, eventually, int};
 
-use crate::common::PASSWORD;
-
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The sub-account that sends what is hostile.
-pub const USER: &str = "ann.one";
+pub(crate) const USER: &str = "ann.one";
+/// Every sub-account's password.
+pub(crate) const PASSWORD: &str = "secret-1";
 
 /// A running program, who pays, and where the requests go.
-pub struct Lab {
-    pub world: World,
-    pub ann: Customer,
-    pub origin: Origin,
+pub(crate) struct Lab {
+    pub(crate) world: World,
+    pub(crate) ann: Customer,
+    pub(crate) origin: Origin,
 }
 
 impl Lab {
     /// Loopback may be reached, and wrong logins are not throttled.
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::with(&[]).await
     }
 
     /// The destination guard as it is by default.
-    pub async fn strict(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn strict(settings: &[(&str, &str)]) -> Self {
         Self::with(&[&[("TOLLGATE_GATEWAY__ALLOW_DESTINATIONS", "")], settings].concat()).await
     }
 
-    pub async fn with(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let lab = Self::without_exits(settings).await;
         lab.exit(json!({ "kind": "direct", "country": "us" })).await;
         lab
     }
 
-    pub async fn without_exits(settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn without_exits(settings: &[(&str, &str)]) -> Self {
         let mut setup = Setup::new(env!("CARGO_BIN_EXE_tollgate_under_test"))
             .with("TOLLGATE_GATEWAY__FAILED_LOGINS", "0");
         for (name, value) in settings {
@@ -59,26 +59,26 @@ impl Lab {
     }
 
     /// A residential exit, named after its country.
-    pub async fn exit(&self, mut exit: Value) {
+    pub(crate) async fn exit(&self, mut exit: Value) {
         exit["name"] = exit["country"].clone();
         exit["proxy_type"] = "residential".into();
         self.world.admin().post("/api/admin/exits", exit).await.data();
     }
 
     /// A connection that has sent nothing yet.
-    pub async fn dial(&self) -> Raw {
+    pub(crate) async fn dial(&self) -> Raw {
         Raw::to(self.world.gateway()).await
     }
 
     /// A connection that has sent these bytes.
-    pub async fn send(&self, bytes: impl AsRef<[u8]>) -> Raw {
+    pub(crate) async fn send(&self, bytes: impl AsRef<[u8]>) -> Raw {
         let mut raw = self.dial().await;
         raw.say(bytes).await;
         raw
     }
 
     /// Sends a request and reads the head of the answer, or the refusal as a whole.
-    pub async fn ask(&self, request: impl AsRef<[u8]>) -> (Raw, Told) {
+    pub(crate) async fn ask(&self, request: impl AsRef<[u8]>) -> (Raw, Told) {
         let to_head = request.as_ref().starts_with(b"HEAD ");
         let mut raw = self.send(request).await;
         let told = raw.told_of(to_head).await;
@@ -86,12 +86,12 @@ impl Lab {
     }
 
     /// `{o}` becomes the origin's address, `{auth}` a field with right credentials.
-    pub fn fill(&self, request: &str) -> String {
+    pub(crate) fn fill(&self, request: &str) -> String {
         request.replace("{o}", &self.origin.address().to_string()).replace("{auth}", &auth(USER, PASSWORD))
     }
 
     /// The bytes billed to the account so far.
-    pub async fn billed(&self) -> u64 {
+    pub(crate) async fn billed(&self) -> u64 {
         let path = "/api/users/traffic/trend?start_date=2000-01-01&end_date=2100-01-01";
         let answer = self.world.api(&self.ann.key).get(path).await;
         let days = answer.data()["residential"].as_array().expect("days").clone();
@@ -101,7 +101,7 @@ impl Lab {
 
     /// Demands that exactly so many bytes are billed in the end. A transfer of known size comes
     /// last, so that whatever was used before it has been reported when that one appears.
-    pub async fn costs(&self, bytes: u64) {
+    pub(crate) async fn costs(&self, bytes: u64) {
         self.costs_over(bytes, &self.origin).await;
     }
 
@@ -120,23 +120,23 @@ impl Lab {
 }
 
 /// A field with credentials, its line end included.
-pub fn auth(user: &str, password: &str) -> String {
+pub(crate) fn auth(user: &str, password: &str) -> String {
     format!("Proxy-Authorization: Basic {}\r\n", base64(format!("{user}:{password}").as_bytes()))
 }
 
 /// CONNECT by the usual user.
-pub fn connect(target: impl std::fmt::Display) -> String {
+pub(crate) fn connect(target: impl std::fmt::Display) -> String {
     format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", auth(USER, PASSWORD))
 }
 
 /// An absolute-form request by the usual user, with further field lines.
-pub fn request(method: &str, url: &str, fields: &str) -> String {
+pub(crate) fn request(method: &str, url: &str, fields: &str) -> String {
     let host = url.trim_start_matches("http://").split(['/', '?']).next().unwrap_or_default();
     format!("{method} {url} HTTP/1.1\r\nHost: {host}\r\n{}{fields}\r\n", auth(USER, PASSWORD))
 }
 
 /// A whole SOCKS5 greeting with credentials, to be followed by a request.
-pub fn socks_login(user: &str, password: &str) -> Vec<u8> {
+pub(crate) fn socks_login(user: &str, password: &str) -> Vec<u8> {
     let length = |text: &str| u8::try_from(text.len()).expect("at most 255 bytes");
     let mut bytes = vec![5, 1, 2, 1, length(user)];
     bytes.extend(user.as_bytes());
@@ -146,7 +146,7 @@ pub fn socks_login(user: &str, password: &str) -> Vec<u8> {
 }
 
 /// A SOCKS5 CONNECT by number.
-pub fn socks_connect(address: SocketAddr) -> Vec<u8> {
+pub(crate) fn socks_connect(address: SocketAddr) -> Vec<u8> {
     let mut bytes = vec![5, 1, 0];
     match address.ip() {
         IpAddr::V4(ip) => bytes.extend([&[1], &ip.octets()[..]].concat()),
@@ -157,41 +157,41 @@ pub fn socks_connect(address: SocketAddr) -> Vec<u8> {
 }
 
 /// A SOCKS5 CONNECT by name.
-pub fn socks_connect_name(name: &str, port: u16) -> Vec<u8> {
+pub(crate) fn socks_connect_name(name: &str, port: u16) -> Vec<u8> {
     let length = u8::try_from(name.len()).expect("at most 255 bytes");
     [&[5, 1, 0, 3, length], name.as_bytes(), &port.to_be_bytes()].concat()
 }
 
 /// What the gateway answered: the head, and of a refusal everything.
 #[derive(Debug)]
-pub struct Told {
-    pub status: u16,
-    pub head: String,
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    pub(crate) head: String,
     /// `X-Tollgate-Error`.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// A connection whose reads all have a deadline.
-pub struct Raw(TcpStream);
+pub(crate) struct Raw(TcpStream);
 
 /// How a stream ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Closed,
     Reset,
 }
 
 impl Raw {
-    pub fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self(stream)
     }
 
-    pub async fn to(address: SocketAddr) -> Self {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
         Self::between("127.0.0.1:0", address).await
     }
 
     /// From a chosen address of loopback.
-    pub async fn between(from: &str, to: SocketAddr) -> Self {
+    pub(crate) async fn between(from: &str, to: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(from.parse().expect("an address")).expect("an address of loopback");
         let stream = timeout(PATIENCE, socket.connect(to)).await.expect("in time").expect("a listener");
@@ -199,23 +199,23 @@ impl Raw {
         Self(stream)
     }
 
-    pub async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         // The other side may have refused already what is still being sent.
         let _ = timeout(PATIENCE, self.0.write_all(bytes.as_ref())).await.expect("taken in time");
     }
 
     /// Ends the sending direction.
-    pub async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         let _ = self.0.shutdown().await;
     }
 
     /// Breaks off with a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         self.0.set_zero_linger().expect("an option of TCP");
     }
 
     #[track_caller]
-    pub fn exactly(&mut self, count: usize) -> impl Future<Output = Vec<u8>> {
+    pub(crate) fn exactly(&mut self, count: usize) -> impl Future<Output = Vec<u8>> {
         let caller = std::panic::Location::caller();
         async move {
             let mut bytes = Vec::new();
@@ -227,19 +227,19 @@ impl Raw {
     }
 
     /// Everything up to the end, however it ends.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         self.to_end().await.0
     }
 
     /// Everything up to the end, and which end.
-    pub async fn to_end(&mut self) -> (Vec<u8>, End) {
+    pub(crate) async fn to_end(&mut self) -> (Vec<u8>, End) {
         let mut bytes = Vec::new();
         let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("an end in time");
         (bytes, if read.is_ok() { End::Closed } else { End::Reset })
     }
 
     /// The next head; what there is of it where the stream ends before.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         let read = async {
             while !head.ends_with(b"\r\n\r\n") {
@@ -254,7 +254,7 @@ impl Raw {
     }
 
     /// The next head, and of a refusal the body, so that the connection can be used again.
-    pub async fn told(&mut self) -> Told {
+    pub(crate) async fn told(&mut self) -> Told {
         self.told_of(false).await
     }
 
@@ -271,7 +271,7 @@ impl Raw {
     }
 
     /// The next response with a `Content-Length`: its status and its body.
-    pub async fn response(&mut self) -> (u16, String) {
+    pub(crate) async fn response(&mut self) -> (u16, String) {
         let head = self.head().await;
         let length: usize = header(&head, "content-length").parse().unwrap_or(0);
         let body = self.exactly(length).await;
@@ -281,14 +281,14 @@ impl Raw {
 
 /// What an origin does once it has answered.
 #[derive(Debug, Clone, Copy)]
-pub enum Then {
+pub(crate) enum Then {
     Close,
     Reset,
     Stay,
 }
 
 /// An origin with one answer to each head, which remembers what it heard on each connection.
-pub struct Scripted {
+pub(crate) struct Scripted {
     address: SocketAddr,
     heard: Arc<Mutex<Vec<Vec<u8>>>>,
     task: JoinHandle<()>,
@@ -302,7 +302,7 @@ impl Drop for Scripted {
 }
 
 impl Scripted {
-    pub async fn start(answer: impl Into<Vec<u8>>, then: Then) -> Self {
+    pub(crate) async fn start(answer: impl Into<Vec<u8>>, then: Then) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
         let heard = Arc::new(Mutex::new(Vec::new()));
@@ -321,18 +321,18 @@ impl Scripted {
         Self { address, heard, task }
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What was heard on each connection so far.
-    pub fn heard(&self) -> Vec<String> {
+    pub(crate) fn heard(&self) -> Vec<String> {
         let heard = self.heard.lock().expect("nobody panicked");
         heard.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
     /// What was heard on all connections, once that holds a text.
-    pub async fn heard_with(&self, text: &str) -> String {
+    pub(crate) async fn heard_with(&self, text: &str) -> String {
         eventually(&format!("the origin hears {text:?}"), PATIENCE, async || {
             Some(self.heard().concat()).filter(|heard| heard.contains(text))
         })

@@ -2,10 +2,6 @@
 //! carries the number of its row; `docs/hostile.md` says for each row where it is tested.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "../common/mod.rs"]
-#[expect(unused_imports, unused_macros, dead_code, reason = "one database is enough here")]
-mod common;
-
 mod lab;
 mod reach;
 mod requests;

@@ -1,9 +1,8 @@
 //! Where customers may go: the destination guard in its default profile, and what stays closed
 //! even where loopback is open.
 
-use crate::common::PASSWORD;
 use crate::lab::{
-    Lab, Scripted, Then, USER, connect, request, socks_connect, socks_connect_name, socks_login,
+    Lab, PASSWORD, Scripted, Then, USER, connect, request, socks_connect, socks_connect_name, socks_login,
 };
 
 /// Closed by number (S5-16, S5-17, HP-60).

@@ -6,8 +6,7 @@ use serde_json::json;
 use tollgate_testkit::client::header;
 use tollgate_testkit::world::eventually;
 
-use crate::common::PASSWORD;
-use crate::lab::{Lab, Raw, Scripted, Then, USER, auth, connect, request};
+use crate::lab::{Lab, PASSWORD, Raw, Scripted, Then, USER, auth, connect, request};
 
 /// Requests that no origin hears of.
 fn refused() -> Vec<(&'static str, String, u16, &'static str)> {

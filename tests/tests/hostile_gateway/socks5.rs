@@ -8,8 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tollgate_testkit::Origin;
 use tollgate_testkit::world::{World, eventually};
 
-use crate::common::PASSWORD;
-use crate::lab::{End, Lab, Raw, USER, connect, socks_connect, socks_connect_name, socks_login};
+use crate::lab::{End, Lab, PASSWORD, Raw, USER, connect, socks_connect, socks_connect_name, socks_login};
 
 /// After the reply code: reserved, and an unspecified IPv4 address.
 const NOWHERE: [u8; 8] = [0, 1, 0, 0, 0, 0, 0, 0];

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::common::PASSWORD;
-use crate::lab::{Lab, Raw, Scripted, Then, USER, auth, socks_connect, socks_connect_name, socks_login};
+use crate::lab::{
+    Lab, PASSWORD, Raw, Scripted, Then, USER, auth, socks_connect, socks_connect_name, socks_login,
+};
 
 /// What an upstream does with a connection.
 #[derive(Clone, Copy)]
