@@ -179,6 +179,17 @@ proptest! {
 }
 
 #[test]
+fn a_lease_that_comes_too_late_is_not_used() {
+    let mut model = Model::new();
+    model.asked_at = Some(model.now);
+    model.now += Duration::from_secs(3);
+    model.grant(1000, Duration::from_secs(4));
+    assert_eq!(model.purse.take(1), 0);
+    let returned: Vec<_> = model.purse.unsettled().iter().map(|usage| usage.granted).collect();
+    assert_eq!(returned, [Bytes::ZERO]);
+}
+
+#[test]
 fn a_lease_stops_a_margin_before_its_end_and_is_renewed_before_that() {
     let now = Instant::now();
     let at = |term: Instant| (term - now).as_millis();

@@ -75,3 +75,19 @@ async fn connections_are_cut_whose_bytes_outlive_their_lease_for_good() {
     drop(connection);
     run.rests_at(account, 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_next_lease_is_there_before_the_last_one_stops() {
+    let control = FakeControl::new();
+    let account = control.account(1, 1 << 40);
+    control.set_ttl(secs(5));
+    control.set_latency(millis(50));
+    let run = Run::start(&control).await;
+    let connection = run.connect(account).await;
+    for turn in 0..3000 {
+        assert_eq!(connection.purse.take(100), 100, "turn {turn}");
+        connection.purse.spent(100);
+        sleep(millis(10)).await;
+    }
+    assert!(control.asked() < 20, "asked {} times", control.asked());
+}

@@ -21,6 +21,20 @@ async fn usage_is_told_once_and_exactly_however_long_it_cannot_be_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_did_not_move_is_not_reported_again() {
+    let control = FakeControl::new();
+    let account = control.account(1, 1 << 40);
+    let run = Run::start(&control).await;
+    let connection = run.connect(account).await;
+    connection.forward(1000).await.unwrap();
+    sleep(millis(700)).await;
+    let settled = control.settled();
+    sleep(millis(1000)).await;
+    assert_ne!(control.held(account), 0);
+    assert_eq!(control.settled(), settled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn reports_whose_answer_is_lost_are_sent_again_and_change_nothing() {
     let control = FakeControl::new();
     let account = control.account(1, 1 << 40);
