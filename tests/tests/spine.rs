@@ -152,6 +152,37 @@ both_databases!(money_runs_out_to_the_byte_and_a_recharge_lets_it_go_on, |world:
     assert_eq!(download(tunnel, 1000).await, 1000);
 });
 
+both_databases!(a_package_runs_over_into_the_wallet_on_live_connections, |world: World| async move {
+    let origin = Origin::start().await;
+    // A package for 300 cents leaves ten; at 200 cents a GB they pay for 53,687,091 bytes.
+    let ann = world.customer("ann", 310).await;
+    world.exit("us-1", "residential", "us", "127.0.0.11").await;
+    let offer = world.offer("residential", 1, 300).await;
+    world.sub_account(&ann, "ann.one", PASSWORD, 0).await;
+    let body = json!({ "traffic_package_id": offer, "payment_type": "wallet_only" });
+    world.api(&ann.key).post("/api/users/traffic/packages/purchase", body).await.data();
+
+    let user = world.user(&format!("ann.one:{PASSWORD}"));
+    let target = origin.address().to_string();
+    let mut running = Vec::new();
+    for way in [Way::Connect, Way::Socks5, Way::Connect, Way::Socks5] {
+        let tunnel = user.tunnel(way, &target).await.expect("admitted");
+        running.push(tokio::spawn(download(tunnel, GB)));
+    }
+    let (mut moved, from_wallet) = (4 * "SEND 1073741824\n".len() as u64, 10 * GB / 200);
+    for download in running {
+        moved += download.await.expect("a download");
+    }
+    assert_eq!(moved, GB + from_wallet, "the package and then the wallet, to the byte");
+    let expected = (1 << 30, 53_687_091, (1 << 30) + 53_687_091);
+    eventually("the trend shows both sources", Duration::from_secs(5), async || {
+        (today(&world, &ann, TREND).await == expected).then_some(())
+    })
+    .await;
+    let wallet = wallet(&world, &ann).await;
+    assert_eq!(int(&wallet["balance"]), 1, "ten cents less 40 units: the tenth is not yet whole");
+});
+
 both_databases!(who_loses_a_right_is_cut_within_a_second, |world: World| async move {
     let origin = Origin::start().await;
     let ann = world.customer("ann", 10_000).await;
