@@ -138,9 +138,13 @@ impl Live {
         entry.map(|entry| entry.cut()).is_some()
     }
 
-    /// Holds every connection against a new directory, and cuts those that have lost their right.
-    pub(crate) fn recheck(&self, directory: &Arc<Directory>) {
-        let lost = self.all().into_iter().filter(|entry| !entry.is_admitted(directory));
+    /// Holds every connection against the newest directory, and cuts those that have lost their
+    /// right.
+    pub(crate) fn recheck(&self) {
+        let entries = self.all();
+        // Looked at after the entries: nobody is held against a directory older than his login.
+        let newest = self.directory.borrow().clone();
+        let lost = entries.into_iter().filter(|entry| !entry.is_admitted(&newest));
         lost.for_each(|entry| entry.cut());
     }
 

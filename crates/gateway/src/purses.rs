@@ -100,10 +100,13 @@ impl<C: Control> Purses<C> {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// Holds every purse against a new directory: those whose funds or limits changed ask anew.
-    pub(crate) fn recheck(&self, directory: &Directory) {
-        for purse in self.all() {
-            purse.recheck(terms(directory, purse.payer()), Instant::now());
+    /// Holds every purse against the newest directory: those whose funds or limits changed ask anew.
+    pub(crate) fn recheck(&self) {
+        let purses = self.all();
+        // Looked at after the purses: none is held against a directory older than its terms.
+        let newest = self.directory.borrow().clone();
+        for purse in purses {
+            purse.recheck(terms(&newest, purse.payer()), Instant::now());
         }
     }
 

@@ -22,11 +22,11 @@ pub(crate) async fn watch<C: Control>(
     purses: Arc<Purses<C>>,
 ) {
     loop {
-        let now = directory.borrow_and_update().clone();
+        directory.mark_unchanged();
         // Connections first: those that are cut do not get another byte out of what purses are
         // granted anew.
-        live.recheck(&now);
-        purses.recheck(&now);
+        live.recheck();
+        purses.recheck();
         tokio::time::sleep(SPACING).await;
         if directory.changed().await.is_err() {
             return;

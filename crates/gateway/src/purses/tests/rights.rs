@@ -108,6 +108,18 @@ async fn a_lost_right_cuts_its_connections_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_made_since_the_last_look_is_not_cut() {
+    let control = FakeControl::new();
+    let account = control.account(1, 1 << 40);
+    let run = Run::start(&control).await;
+    for id in 1..50 {
+        let entry = control.sub_account(account, id, &format!("user{id}"), "x", 0);
+        let connection = run.connect_as(&entry).await;
+        assert!(!connection.is_cut_within(millis(7)).await, "login {id}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_right_lost_between_login_and_admission_is_noticed() {
     let control = FakeControl::new();
     let account = control.account(1, 1 << 40);
