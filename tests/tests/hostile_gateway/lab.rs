@@ -228,11 +228,11 @@ impl Raw {
 
     /// Everything up to the end, however it ends.
     pub(crate) async fn rest(&mut self) -> Vec<u8> {
-        self.to_end().await.0
+        self.until_end().await.0
     }
 
     /// Everything up to the end, and which end.
-    pub(crate) async fn to_end(&mut self) -> (Vec<u8>, End) {
+    pub(crate) async fn until_end(&mut self) -> (Vec<u8>, End) {
         let mut bytes = Vec::new();
         let read = timeout(PATIENCE, self.0.read_to_end(&mut bytes)).await.expect("an end in time");
         (bytes, if read.is_ok() { End::Closed } else { End::Reset })

@@ -123,7 +123,7 @@ async fn what_origins_answer() {
                 assert_eq!(origin.heard().len(), 1, "{row}: over one connection to the origin");
             }
             All(expected, end) => {
-                let (got, ended) = lab.send(get).await.to_end().await;
+                let (got, ended) = lab.send(get).await.until_end().await;
                 assert_eq!((String::from_utf8_lossy(&got).as_ref(), ended), (expected, end), "{row}");
             }
             Refused(status, name) => {
@@ -147,7 +147,7 @@ async fn old_clients() {
     let answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
                   3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let origin = Scripted::start(answer, Then::Stay).await;
-    let (got, end) = lab.send(old(&origin)).await.to_end().await;
+    let (got, end) = lab.send(old(&origin)).await.until_end().await;
     assert_eq!(
         String::from_utf8_lossy(&got),
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabcde",
@@ -164,10 +164,10 @@ async fn where_only_a_reset_shows_that_a_response_broke_off() {
     let origin =
         Scripted::start("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", Then::Close)
             .await;
-    assert_eq!(lab.send(old(&origin)).await.to_end().await.1, End::Reset, "HP-44");
+    assert_eq!(lab.send(old(&origin)).await.until_end().await.1, End::Reset, "HP-44");
     let origin = Scripted::start("HTTP/1.1 200 OK\r\n\r\nabc", Then::Reset).await;
     let get = request("GET", &format!("http://{}/", origin.address()), "");
-    assert_eq!(lab.send(get).await.to_end().await.1, End::Reset, "HP-44");
+    assert_eq!(lab.send(get).await.until_end().await.1, End::Reset, "HP-44");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
