@@ -87,7 +87,12 @@ fn what_is_absent_is_absent() {
         (&["SELECT ", "INSERT INTO ", "UPDATE accounts", "DELETE FROM "], &["store"], "SQL outside store"),
         (&["subuser"], &["api", "tollgate"], "the document's spellings outside api"),
         (&["env::var", "env::vars"], &["tollgate"], "the environment read outside the binary"),
-        (&["f64", "f32"], &[], "floating-point numbers"),
+        // In the places of a type: serde's list of what a deserialiser may be asked for names them, too.
+        (
+            &[": f64", "as f64", "f64::", "<f64", "-> f64", ": f32", "as f32", "f32::", "<f32", "-> f32"],
+            &[],
+            "floating-point numbers",
+        ),
         (&["unbounded_channel"], &[], "a queue without a bound"),
         (&["todo!(", "unimplemented!(", "dbg!("], &[], "unfinished work"),
     ];

@@ -127,6 +127,8 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
         match next {
             Next::Request => {}
             Next::Close => return tunnel::close_gently(&client.io.stream).await,
+            // Without the end of the stream that a gentle close would send first.
+            Next::Reset => return,
             Next::Upgrade => return upgraded(client, link, gw).await,
         }
     }
@@ -137,6 +139,8 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
 enum Next {
     Request,
     Close,
+    /// The connection breaks off: its end would say that the response was whole.
+    Reset,
     Upgrade,
 }
 
@@ -218,7 +222,7 @@ async fn connect<C: Control>(
     };
     match refuse_http(&client, Some(head), gw, &refused).await {
         Next::Request => Some(client),
-        Next::Close | Next::Upgrade => {
+        Next::Close | Next::Reset | Next::Upgrade => {
             tunnel::close_gently(&client.io.stream).await;
             None
         }
@@ -275,10 +279,11 @@ async fn forward<C: Control>(
             refuse_and_close(client, head, gw, &refused).await
         }
         Exchanged::Broken { reset } => {
-            if reset {
-                crate::socket::break_off(&client.io.stream);
+            if !reset {
+                return Next::Close;
             }
-            Next::Close
+            crate::socket::break_off(&client.io.stream);
+            Next::Reset
         }
         Exchanged::Stale => {
             let refused = Refused::caller(&caller, Refusal::BadGateway, "the target closed the connection");

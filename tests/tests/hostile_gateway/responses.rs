@@ -157,7 +157,6 @@ async fn old_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway sends the end of the stream before it resets (serve.rs, Exchanged::Broken)"]
 async fn where_only_a_reset_shows_that_a_response_broke_off() {
     let lab = Lab::open().await;
     // HP-44: where the end of the connection would say that all is well, it does not end but breaks.
