@@ -1,5 +1,4 @@
 //! Bad input to the JSON API, row by row of a table: it is refused, in the envelope, and nothing changes.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 

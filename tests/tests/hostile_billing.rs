@@ -1,6 +1,5 @@
 //! Rows of the catalogue of hostile inputs that concern rights, prices and billing, on the whole
 //! program. `docs/hostile-api.md` says which row is where.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod common;
 

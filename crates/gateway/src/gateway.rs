@@ -298,7 +298,6 @@ impl<C: Control> Shared<C> {
             since: self.clock.now(),
         };
         let live = self.live.enter(info, purse.clone(), caller.admission, self.stats.clone());
-        self.stats.admitted(protocol);
         Ok(Ticket { caller, purse, live, _place: place })
     }
 

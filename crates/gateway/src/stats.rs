@@ -61,16 +61,6 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// Counts an admitted tunnel or request.
-    pub(crate) fn admitted(&self, protocol: &str) {
-        let counter = match protocol {
-            "connect" => &self.connect_tunnels,
-            "socks5" => &self.socks5_tunnels,
-            _ => &self.forwarded_requests,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Counts a refusal.
     pub fn refused(&self, refusal: Refusal) {
         if let Some(counter) = self.refusals.get(refusal as usize) {
