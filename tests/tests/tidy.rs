@@ -43,7 +43,19 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file");
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    without_serde_lists(&code.collect::<Vec<_>>().join("\n"))
+}
+
+/// serde's macro takes a list of all that a deserialiser may be asked for; the names of types in it
+/// are no use of those types. Nothing else is passed over.
+fn without_serde_lists(code: &str) -> String {
+    let mut parts = code.split("forward_to_deserialize_any! {");
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        kept += part.split_once('}').map_or(part, |(_, rest)| rest);
+    }
+    kept
 }
 
 /// The rooms named under `[dependencies]`, not those for tests.
@@ -87,12 +99,7 @@ fn what_is_absent_is_absent() {
         (&["SELECT ", "INSERT INTO ", "UPDATE accounts", "DELETE FROM "], &["store"], "SQL outside store"),
         (&["subuser"], &["api", "tollgate"], "the document's spellings outside api"),
         (&["env::var", "env::vars"], &["tollgate"], "the environment read outside the binary"),
-        // In the places of a type: serde's list of what a deserialiser may be asked for names them, too.
-        (
-            &[": f64", "as f64", "f64::", "<f64", "-> f64", ": f32", "as f32", "f32::", "<f32", "-> f32"],
-            &[],
-            "floating-point numbers",
-        ),
+        (&["f64", "f32"], &[], "floating-point numbers"),
         (&["unbounded_channel"], &[], "a queue without a bound"),
         (&["todo!(", "unimplemented!(", "dbg!("], &[], "unfinished work"),
     ];
