@@ -147,7 +147,7 @@ async fn long_names_slow_hands_and_listed_addresses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_may_not_enter_learns_nothing_from_the_clock() {
+async fn who_may_not_enter_learns_nothing_from_the_answer() {
     let lab = Lab::open().await;
     let idle = lab.world.sub_account(&lab.ann, "ann.idle", PASSWORD, 0).await;
     let off = json!({ "id": idle, "status": "inactive" });
