@@ -3,12 +3,15 @@
 //! A new picture shares almost everything with the one before, so that publishing one change among
 //! a hundred thousand sub-accounts costs microseconds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use imbl::HashMap;
 
-use crate::{AccountId, Bytes, PasswordKey, PasswordTag, Pools, ProxyType, SubAccountId, WhitelistId};
+use crate::{
+    AccountId, Bytes, PasswordKey, PasswordTag, Pools, ProxyType, StaticEntry, StaticProxyId, SubAccountId,
+    WhitelistId,
+};
 
 /// What the gateway knows of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +71,11 @@ pub struct Directory {
     pub whitelist_addresses: HashMap<WhitelistId, IpAddr>,
     /// Every active exit.
     pub exits: Arc<Pools>,
+    /// Every static proxy that somebody holds, by the address and port that it is reached at. Those
+    /// that have expired stay until their time of grace is over.
+    pub statics: HashMap<SocketAddr, Arc<StaticEntry>>,
+    /// Where every static proxy is reached, by id.
+    pub static_addresses: HashMap<StaticProxyId, SocketAddr>,
 }
 
 /// One difference between a picture and the next: the entry as it is now, or its absence.
@@ -85,6 +93,10 @@ pub enum DirectoryChange {
     WhitelistGone(WhitelistId),
     /// The exits changed.
     Exits(Arc<Pools>),
+    /// A static proxy was leased or changed, or moved to another address.
+    Static(StaticEntry),
+    /// A static proxy is nobody's any more.
+    StaticGone(StaticProxyId),
 }
 
 impl Directory {
@@ -99,6 +111,8 @@ impl Directory {
             whitelist: HashMap::new(),
             whitelist_addresses: HashMap::new(),
             exits: Arc::default(),
+            statics: HashMap::new(),
+            static_addresses: HashMap::new(),
         }
     }
 
@@ -121,6 +135,12 @@ impl Directory {
             }
             DirectoryChange::WhitelistGone(id) => self.forget_whitelist(id),
             DirectoryChange::Exits(pools) => self.exits = pools,
+            DirectoryChange::Static(entry) => {
+                self.forget_static(entry.id);
+                self.static_addresses.insert(entry.id, entry.listen);
+                self.statics.insert(entry.listen, Arc::new(entry));
+            }
+            DirectoryChange::StaticGone(id) => self.forget_static(id),
         }
     }
 
@@ -132,6 +152,26 @@ impl Directory {
     /// The listed entry that admits this peer, whichever way its address is spelled.
     pub fn whitelisted(&self, peer: IpAddr) -> Option<&WhitelistEntry> {
         self.whitelist.get(&peer.to_canonical())
+    }
+
+    /// The static proxy of that id, where there is one.
+    pub fn static_proxy(&self, id: StaticProxyId) -> Option<&Arc<StaticEntry>> {
+        self.statics.get(self.static_addresses.get(&id)?)
+    }
+
+    /// The static proxy that is reached at a local address of this machine, whichever way that is
+    /// spelled.
+    pub fn static_at(&self, local: SocketAddr) -> Option<&Arc<StaticEntry>> {
+        self.statics.get(&SocketAddr::new(local.ip().to_canonical(), local.port()))
+    }
+
+    fn forget_static(&mut self, id: StaticProxyId) {
+        if let Some(address) = self.static_addresses.remove(&id) {
+            // The address may have been leased to somebody else in the same breath.
+            if self.statics.get(&address).is_some_and(|entry| entry.id == id) {
+                self.statics.remove(&address);
+            }
+        }
     }
 
     fn forget_sub_account(&mut self, id: SubAccountId) {

@@ -57,4 +57,16 @@ ids! {
     BootId;
     /// One live proxied connection. Unique within a gateway's run.
     ConnectionId;
+    /// One item of the price list of static proxies.
+    StaticPriceId;
+    /// One address and port that the operator can lease out.
+    StockId;
+    /// One order of static proxies.
+    StaticOrderId;
+    /// One static proxy of a customer. Stays the same over renewals and replacements.
+    StaticProxyId;
+    /// One request about a static proxy that the operator may have to decide.
+    StaticRequestId;
+    /// One thing to be done by a worker.
+    JobId;
 }

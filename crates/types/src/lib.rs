@@ -13,6 +13,7 @@ mod password;
 mod proxy_type;
 mod quantity;
 mod refusal;
+mod statics;
 mod time;
 
 pub use clock::{Clock, SystemClock};
@@ -20,8 +21,8 @@ pub use country::{Country, CountryError};
 pub use directory::{AccountEntry, Directory, DirectoryChange, SubAccountEntry, WhitelistEntry};
 pub use exit::{Exit, ExitCredentials, ExitKind, Pools, normalise_place};
 pub use id::{
-    AccountId, BootId, ConnectionId, EntryId, ExitId, GatewayId, LeaseId, OfferId, PackageId, SubAccountId,
-    WhitelistId,
+    AccountId, BootId, ConnectionId, EntryId, ExitId, GatewayId, JobId, LeaseId, OfferId, PackageId,
+    StaticOrderId, StaticPriceId, StaticProxyId, StaticRequestId, StockId, SubAccountId, WhitelistId,
 };
 pub use lease::{
     ByteLease, LeaseDenied, LeaseRequest, LeaseUsage, Payer, RefusalNote, Settled, Unavailable, UsageReport,
@@ -30,4 +31,5 @@ pub use password::{PasswordKey, PasswordTag};
 pub use proxy_type::{ProxyType, StaticType, UnknownWord};
 pub use quantity::{Bytes, Cents, GB, MAX_LIMIT_GB};
 pub use refusal::Refusal;
+pub use statics::{StaticEntry, StaticProtocol, StaticTraffic};
 pub use time::{Day, Time, TimeError, Zone};
