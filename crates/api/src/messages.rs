@@ -95,6 +95,7 @@ const fn not_found(noun: Noun) -> (&'static str, &'static str) {
         Noun::Package => ("已购流量包不存在", "no such bought package"),
         Noun::Exit => ("出口不存在", "no such exit"),
         Noun::Connection => ("连接不存在", "no such connection"),
+        Noun::Job => ("任务不存在", "no such job"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every job needs: the store, the clock, the zone, the keys.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -8,6 +9,7 @@ use tokio::sync::{Notify, watch};
 use tollgate_store::{self as store, Db};
 use tollgate_types::{Clock, Directory, Time, Zone};
 
+use crate::jobs::{Courier, NoCourier};
 use crate::keys::Keys;
 use crate::{Error, keys};
 
@@ -26,15 +28,31 @@ struct Shared {
     rng: Mutex<StdRng>,
     directory: watch::Sender<Arc<Directory>>,
     directory_changed: Notify,
+    courier: OnceLock<Arc<dyn Courier>>,
     /// One refresh at a time: an older picture never follows a newer one.
     refreshing: tokio::sync::Mutex<()>,
 }
 
 /// What the operator's settings decide here.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Private and loopback addresses may be whitelisted.
     pub allow_private_whitelist: bool,
+    /// For how long an expired static proxy can still be renewed before its address is leased to
+    /// others, and for how long an address rests that was given back.
+    pub static_grace: Duration,
+    /// Ports that the platform itself listens on: no static proxy can be reached there.
+    pub reserved_ports: Vec<u16>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            allow_private_whitelist: false,
+            static_grace: Duration::from_secs(72 * 3600),
+            reserved_ports: Vec::new(),
+        }
+    }
 }
 
 impl Core {
@@ -62,6 +80,7 @@ impl Core {
             rng: Mutex::new(StdRng::from_seed(seed)),
             directory,
             directory_changed: Notify::new(),
+            courier: OnceLock::new(),
             refreshing: tokio::sync::Mutex::default(),
         };
         let core = Self { shared: Arc::new(shared) };
@@ -91,8 +110,18 @@ impl Core {
     }
 
     /// What the operator's settings decide.
-    pub fn policy(&self) -> Policy {
-        self.shared.policy
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// Has notices taken out of the house by this one. The first to be employed stays.
+    pub fn employ(&self, courier: Arc<dyn Courier>) {
+        let _ = self.shared.courier.set(courier);
+    }
+
+    /// Who takes notices out of the house.
+    pub(crate) fn courier(&self) -> &dyn Courier {
+        self.shared.courier.get().map_or(&NoCourier, |courier| &**courier)
     }
 
     /// The picture that gateways are shown, and every later one.

@@ -100,6 +100,7 @@ pub enum Noun {
     Package,
     Exit,
     Connection,
+    Job,
 }
 
 /// What stands in the way.

@@ -298,3 +298,13 @@ fn check_rebuy_offer(
         false => Err(Error::Invalid { field: "rebuy_package_id", rule: Rule::Reference }),
     }
 }
+
+/// Ends a package's time.
+pub(crate) async fn expire(_: &Core, job: &store::jobs::Claimed) -> Result<(), Error> {
+    Err(Error::Internal(format!("{} is not built yet", job.kind)))
+}
+
+/// Reminds of what is left, and buys again.
+pub(crate) async fn watch(_: &Core, job: &store::jobs::Claimed) -> Result<(), Error> {
+    Err(Error::Internal(format!("{} is not built yet", job.kind)))
+}

@@ -41,9 +41,12 @@ pub mod accounts;
 pub mod audit_log;
 pub mod directory;
 pub mod entries;
+pub mod events;
 pub mod exits;
 pub mod idempotency;
+pub mod jobs;
 pub mod leases;
+pub mod notice_channels;
 pub mod offers;
 pub mod packages;
 pub mod refusals;
@@ -58,9 +61,12 @@ nouns! {
     audit_log,
     directory,
     entries,
+    events,
     exits,
     idempotency,
+    jobs,
     leases,
+    notice_channels,
     offers,
     packages,
     refusals,

@@ -19,8 +19,14 @@ struct Migration {
 }
 
 /// Every step, in order, counting from 1 without gaps.
-const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "spine", text: include_str!("migrations/0001_spine.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "spine", text: include_str!("migrations/0001_spine.sql") },
+    Migration {
+        version: 2,
+        name: "statics_jobs_notices",
+        text: include_str!("migrations/0002_statics_jobs_notices.sql"),
+    },
+];
 
 /// The words in which the engines' schemas differ.
 pub(crate) struct Dialect {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 /// Parameters are written `?1`, `?2` …; PostgreSQL's `$1` is made of them when the statement is
 /// prepared. (SQLite takes `$1` for a *name* and would bind it to whatever position it came in.)
 /// `{for_update}` becomes ` FOR UPDATE` on PostgreSQL and nothing on SQLite, whose writers are
-/// alone anyway.
+/// alone anyway; `{skip_locked}` does the same with rows left out that somebody else has locked.
 ///
 /// A `Sql` is made by [`statements!`](crate::statements) in this room; no other room contains SQL.
 #[derive(Clone, Copy, Debug)]
@@ -41,19 +41,21 @@ impl Sql {
     }
 
     pub(crate) fn for_sqlite(self) -> Cow<'static, str> {
-        if self.text.contains(FOR_UPDATE) {
-            Cow::Owned(self.text.replace(FOR_UPDATE, ""))
+        if self.text.contains(FOR_UPDATE) || self.text.contains(SKIP_LOCKED) {
+            Cow::Owned(self.text.replace(FOR_UPDATE, "").replace(SKIP_LOCKED, ""))
         } else {
             Cow::Borrowed(self.text)
         }
     }
 
     pub(crate) fn for_postgres(self) -> String {
-        dollars(&self.text.replace(FOR_UPDATE, " FOR UPDATE"))
+        let text = self.text.replace(FOR_UPDATE, " FOR UPDATE");
+        dollars(&text.replace(SKIP_LOCKED, " FOR UPDATE SKIP LOCKED"))
     }
 }
 
 const FOR_UPDATE: &str = "{for_update}";
+const SKIP_LOCKED: &str = "{skip_locked}";
 
 /// Which part of a statement a character is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -138,5 +140,8 @@ mod tests {
         let sql = Sql::new("lock", "SELECT balance FROM wallets WHERE account_id = ?1{for_update}");
         assert_eq!(sql.for_sqlite(), "SELECT balance FROM wallets WHERE account_id = ?1");
         assert_eq!(sql.for_postgres(), "SELECT balance FROM wallets WHERE account_id = $1 FOR UPDATE");
+        let sql = Sql::new("due", "SELECT id FROM jobs LIMIT ?1{skip_locked}");
+        assert_eq!(sql.for_sqlite(), "SELECT id FROM jobs LIMIT ?1");
+        assert_eq!(sql.for_postgres(), "SELECT id FROM jobs LIMIT $1 FOR UPDATE SKIP LOCKED");
     }
 }

@@ -6,8 +6,9 @@ use bytes::{BufMut, BytesMut};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use tollgate_types::{
-    AccountId, BootId, Bytes, Cents, ConnectionId, Country, Day, EntryId, ExitId, GatewayId, LeaseId,
-    OfferId, PackageId, PasswordTag, ProxyType, Refusal, StaticType, SubAccountId, Time, WhitelistId,
+    AccountId, BootId, Bytes, Cents, ConnectionId, Country, Day, EntryId, ExitId, GatewayId, JobId, LeaseId,
+    OfferId, PackageId, PasswordTag, ProxyType, Refusal, StaticOrderId, StaticPriceId, StaticProtocol,
+    StaticProxyId, StaticRequestId, StaticType, StockId, SubAccountId, Time, WhitelistId,
 };
 
 use crate::Error;
@@ -64,6 +65,12 @@ numbers! {
     GatewayId: |v| v.get();
     BootId: |v| v.get();
     ConnectionId: |v| v.get();
+    StaticPriceId: |v| v.get();
+    StockId: |v| v.get();
+    StaticOrderId: |v| v.get();
+    StaticProxyId: |v| v.get();
+    StaticRequestId: |v| v.get();
+    JobId: |v| v.get();
 }
 
 macro_rules! words {
@@ -79,6 +86,7 @@ macro_rules! words {
 words! {
     ProxyType: ProxyType::as_str;
     StaticType: StaticType::as_str;
+    StaticProtocol: StaticProtocol::as_str;
     Refusal: Refusal::name;
 }
 

@@ -143,7 +143,7 @@ on_both_databases! {
     }
 
     async fn the_operator_may_allow_private_addresses(database) {
-        let world = Platform::with(&database, Zone::UTC, Policy { allow_private_whitelist: true }).await;
+        let world = Platform::with(&database, Zone::UTC, Policy { allow_private_whitelist: true, ..Policy::default() }).await;
         let ann = world.account("ann").await;
         for ip in ["127.0.0.1", "10.0.0.1", "::1"] {
             whitelist::add(&world.core, ann, ip, String::new()).await.unwrap();

@@ -1,0 +1,3 @@
+//! Static proxies: addresses leased by the month.
+
+pub(crate) mod jobs;

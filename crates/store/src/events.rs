@@ -1,0 +1,64 @@
+//! Events: what happened to an account, numbered in the order of the commits.
+
+use tollgate_types::{AccountId, Time};
+
+use crate::{Error, Row, Tx, params, statements};
+
+statements! {
+    /// Its row's lock is held to the end of the transaction: an account's events are committed in
+    /// their order.
+    NEXT_SEQ = "INSERT INTO event_heads (account_id, last_seq) VALUES (?1, 1)
+                ON CONFLICT (account_id) DO UPDATE SET last_seq = event_heads.last_seq + 1 RETURNING last_seq";
+    LAST_SEQ = "SELECT last_seq FROM event_heads WHERE account_id = ?1";
+    INSERT = "INSERT INTO events (account_id, seq, kind, data, at) VALUES (?1, ?2, ?3, ?4, ?5)";
+    SINCE = "SELECT account_id, seq, kind, data, at FROM events WHERE account_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+    PRUNE = "DELETE FROM events WHERE at < ?1";
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// To whom.
+    pub account: AccountId,
+    /// Its number among the account's events: they have no gaps.
+    pub seq: i64,
+    /// What.
+    pub kind: String,
+    /// More of it, in JSON.
+    pub data: String,
+    /// When.
+    pub at: Time,
+}
+
+/// Writes an event; answers its number. Called late in its transaction: from here to the commit,
+/// nothing else happens to the account.
+pub fn insert(tx: &mut Tx<'_>, account: AccountId, kind: &str, data: &str, at: Time) -> Result<i64, Error> {
+    let seq = tx.one(NEXT_SEQ, params![account], |row| row.i64(0))?;
+    tx.execute(INSERT, params![account, seq, kind, data, at])?;
+    Ok(seq)
+}
+
+/// The number of the newest event; 0 where there never was one.
+pub fn last_seq(tx: &mut Tx<'_>, account: AccountId) -> Result<i64, Error> {
+    Ok(tx.opt(LAST_SEQ, params![account], |row| row.i64(0))?.unwrap_or(0))
+}
+
+/// What happened after a number, oldest first.
+pub fn since(tx: &mut Tx<'_>, account: AccountId, seq: i64, limit: i64) -> Result<Vec<Event>, Error> {
+    tx.all(SINCE, params![account, seq, limit], event)
+}
+
+/// Forgets what happened before a moment.
+pub fn prune(tx: &mut Tx<'_>, before: Time) -> Result<u64, Error> {
+    tx.execute(PRUNE, params![before])
+}
+
+fn event(row: &Row<'_>) -> Result<Event, Error> {
+    Ok(Event {
+        account: AccountId::new(row.i64(0)?),
+        seq: row.i64(1)?,
+        kind: row.text(2)?,
+        data: row.text(3)?,
+        at: Time::from_micros(row.i64(4)?),
+    })
+}

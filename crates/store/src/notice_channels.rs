@@ -1,0 +1,120 @@
+//! Notice channels: where an account wants its events sent, and how far each way has got.
+
+use tollgate_types::{AccountId, Time};
+
+use crate::{Error, Row, Tx, params, statements};
+
+statements! {
+    OF_ACCOUNT = "SELECT account_id, channel, target, secret_sealed, old_secret_sealed, old_secret_until, language,
+                         status, sent_seq, attempts, last_error, given_up, created_at, updated_at
+                  FROM notice_channels WHERE account_id = ?1 ORDER BY channel";
+    LOCK = "SELECT account_id, channel, target, secret_sealed, old_secret_sealed, old_secret_until, language,
+                   status, sent_seq, attempts, last_error, given_up, created_at, updated_at
+            FROM notice_channels WHERE account_id = ?1 AND channel = ?2{for_update}";
+    ACTIVE = "SELECT channel FROM notice_channels WHERE account_id = ?1 AND status = 'active' ORDER BY channel";
+    WRITE = "INSERT INTO notice_channels (account_id, channel, target, secret_sealed, old_secret_sealed,
+                                          old_secret_until, language, status, sent_seq, attempts, last_error, given_up,
+                                          created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+             ON CONFLICT (account_id, channel) DO UPDATE SET
+                 target = excluded.target, secret_sealed = excluded.secret_sealed,
+                 old_secret_sealed = excluded.old_secret_sealed, old_secret_until = excluded.old_secret_until,
+                 language = excluded.language, status = excluded.status, sent_seq = excluded.sent_seq,
+                 attempts = excluded.attempts, last_error = excluded.last_error, given_up = excluded.given_up,
+                 updated_at = excluded.updated_at";
+    DELETE = "DELETE FROM notice_channels WHERE account_id = ?1 AND channel = ?2";
+}
+
+/// One way on which an account's events leave the house.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Whose.
+    pub account: AccountId,
+    /// webhook or email.
+    pub channel: String,
+    /// The URL, or the mail address.
+    pub target: String,
+    /// What a webhook is signed with, sealed.
+    pub secret_sealed: Option<Vec<u8>>,
+    /// The secret before, sealed: signed with as well until `old_secret_until`.
+    pub old_secret_sealed: Option<Vec<u8>>,
+    /// See `old_secret_sealed`.
+    pub old_secret_until: Time,
+    /// zh or en.
+    pub language: String,
+    /// False while nothing is sent.
+    pub active: bool,
+    /// Every event up to this number is delivered or given up.
+    pub sent_seq: i64,
+    /// Failures in a row with the next one.
+    pub attempts: i64,
+    /// Why it failed last.
+    pub last_error: String,
+    /// How many events were never delivered.
+    pub given_up: i64,
+    /// When it was made.
+    pub created_at: Time,
+    /// When it was last changed.
+    pub updated_at: Time,
+}
+
+/// An account's channels.
+pub fn of_account(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<Channel>, Error> {
+    tx.all(OF_ACCOUNT, params![account], channel)
+}
+
+/// One channel, locked.
+pub fn lock(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<Option<Channel>, Error> {
+    tx.opt(LOCK, params![account, name], channel)
+}
+
+/// The names of an account's channels that are switched on.
+pub fn active(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<String>, Error> {
+    tx.all(ACTIVE, params![account], |row| row.text(0))
+}
+
+/// Writes a channel, new or changed.
+pub fn write(tx: &mut Tx<'_>, one: &Channel) -> Result<(), Error> {
+    let status = if one.active { "active" } else { "inactive" };
+    let values = params![
+        one.account,
+        &one.channel,
+        &one.target,
+        one.secret_sealed.as_ref(),
+        one.old_secret_sealed.as_ref(),
+        one.old_secret_until,
+        &one.language,
+        status,
+        one.sent_seq,
+        one.attempts,
+        &one.last_error,
+        one.given_up,
+        one.created_at,
+        one.updated_at
+    ];
+    tx.execute(WRITE, values).map(drop)
+}
+
+/// Takes a channel away; false where there is none.
+pub fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<bool, Error> {
+    Ok(tx.execute(DELETE, params![account, name])? == 1)
+}
+
+fn channel(row: &Row<'_>) -> Result<Channel, Error> {
+    Ok(Channel {
+        account: AccountId::new(row.i64(0)?),
+        channel: row.text(1)?,
+        target: row.text(2)?,
+        secret_sealed: row.opt_blob(3)?,
+        old_secret_sealed: row.opt_blob(4)?,
+        old_secret_until: Time::from_micros(row.i64(5)?),
+        language: row.text(6)?,
+        active: row.text(7)? == "active",
+        sent_seq: row.i64(8)?,
+        attempts: row.i64(9)?,
+        last_error: row.text(10)?,
+        given_up: row.i64(11)?,
+        created_at: Time::from_micros(row.i64(12)?),
+        updated_at: Time::from_micros(row.i64(13)?),
+    })
+}
