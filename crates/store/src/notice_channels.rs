@@ -1,6 +1,6 @@
 //! Notice channels: where an account wants its events sent, and how far each way has got.
 
-use tollgate_types::{AccountId, Time};
+use tollgate_types::{AccountId, Cents, Time};
 
 use crate::{Error, Row, Tx, params, statements};
 
@@ -22,6 +22,7 @@ statements! {
                  language = excluded.language, status = excluded.status, sent_seq = excluded.sent_seq,
                  attempts = excluded.attempts, last_error = excluded.last_error, given_up = excluded.given_up,
                  updated_at = excluded.updated_at";
+    SET_LOW_BALANCE = "UPDATE wallets SET low_balance = ?2 WHERE account_id = ?1";
     DELETE = "DELETE FROM notice_channels WHERE account_id = ?1 AND channel = ?2";
 }
 
@@ -93,6 +94,11 @@ pub fn write(tx: &mut Tx<'_>, one: &Channel) -> Result<(), Error> {
         one.updated_at
     ];
     tx.execute(WRITE, values).map(drop)
+}
+
+/// Sets the balance at or below which an account wants to be told; zero = never.
+pub fn set_low_balance(tx: &mut Tx<'_>, account: AccountId, balance: Cents) -> Result<(), Error> {
+    tx.execute(SET_LOW_BALANCE, params![account, balance]).map(drop)
 }
 
 /// Takes a channel away; false where there is none.
