@@ -51,6 +51,25 @@ const PLACES: [(&str, &str, &str, &str, u8); 11] = [
     ("mobile", "jp", "osaka", "osaka", 2),
 ];
 
+/// Static proxies' price list: type, how many, per cent off, cents for one address for thirty days.
+const PRICES: [(&str, i64, i64, i64); 5] =
+    [("res", 1, 0, 300), ("res", 3, 0, 300), ("res", 10, 10, 300), ("dc", 1, 0, 120), ("ipv6", 1, 0, 20)];
+
+/// Static addresses in stock: type, country, their third byte, how many. Those for IPv6 leave from
+/// loopback's one address of that family.
+const STOCK: [(&str, &str, u8, u8); 7] = [
+    ("res", "us", 100, 12),
+    ("res", "gb", 101, 6),
+    ("res", "hk", 102, 6),
+    ("dc", "us", 110, 12),
+    ("dc", "de", 111, 6),
+    ("dc", "jp", 112, 6),
+    ("ipv6", "us", 120, 12),
+];
+
+/// The port of static addresses, where it is free.
+const STATIC_PORT: u16 = 7100;
+
 /// The customer of a demo.
 #[derive(Debug)]
 pub(super) struct Customer {
@@ -64,6 +83,8 @@ pub(super) struct Customer {
     pub(super) newcomer: String,
     /// The package that the tour buys.
     pub(super) offer: i64,
+    /// The static price that the tour orders by.
+    pub(super) static_price: i64,
 }
 
 /// Makes what is not there yet.
@@ -73,12 +94,14 @@ pub(super) async fn seed(platform: &Platform) -> anyhow::Result<Customer> {
     let key = customer(platform, &operator, &api).await?;
     offers(&operator).await?;
     exits(&operator).await?;
+    static_stock(&operator).await?;
+    let static_price = static_price(&operator).await?;
     let client = Client::new(&api, key.clone())?;
     let sub_account = logins(&client).await?;
     let newcomer = free_name(&client).await?;
     let offer = offer_to_buy(&client).await?;
     let [login, _] = LOGINS;
-    Ok(Customer { key, sub_account, login, newcomer, offer })
+    Ok(Customer { key, sub_account, login, newcomer, offer, static_price })
 }
 
 async fn customer(platform: &Platform, operator: &Client, api: &str) -> anyhow::Result<SecretString> {
@@ -138,6 +161,57 @@ async fn exits(operator: &Client) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn static_stock(operator: &Client) -> anyhow::Result<()> {
+    let there = operator.call(&Call::get("/api/admin/static/stock?page_size=1")).await?;
+    if int(there.data()?, "total")? > 0 {
+        return Ok(());
+    }
+    let port = static_port()?;
+    for (proxy_type, country, block, count) in STOCK {
+        let item = |number: u8| {
+            let mut item = json!({ "listen_ip": format!("127.0.{block}.{number}"), "listen_port": port });
+            if let (Value::Object(fields), true) = (&mut item, proxy_type == "ipv6") {
+                fields.insert("exit_ip".to_owned(), json!("::1"));
+            }
+            item
+        };
+        let items: Vec<Value> = (1..=count).map(item).collect();
+        let new = json!({ "proxy_type": proxy_type, "country": country, "items": items });
+        operator.call(&Call::post("/api/admin/static/stock", new)).await?.data()?;
+    }
+    Ok(())
+}
+
+/// A port that is free on every address.
+fn static_port() -> anyhow::Result<u16> {
+    let any = std::net::Ipv4Addr::UNSPECIFIED;
+    let bound =
+        std::net::TcpListener::bind((any, STATIC_PORT)).or_else(|_| std::net::TcpListener::bind((any, 0)));
+    let port =
+        bound.and_then(|listener| listener.local_addr()).context("no port is free for static addresses")?;
+    Ok(port.port())
+}
+
+/// Makes the price list; gives the item for three residential addresses.
+async fn static_price(operator: &Client) -> anyhow::Result<i64> {
+    let list = Call::get("/api/admin/static/prices?page_size=1000");
+    let there = operator.call(&list).await?;
+    if int(there.data()?, "total")? == 0 {
+        for (proxy_type, count, discount, price) in PRICES {
+            let new = json!({ "proxy_type": proxy_type, "count": count, "discount": discount, "period": 30,
+                              "price": price });
+            operator.call(&Call::post("/api/admin/static/prices", new)).await?.data()?;
+        }
+    }
+    let found = operator.call(&list).await?;
+    let records = found.data()?.get("records").and_then(Value::as_array).context("no price list")?;
+    let of_three = |record: &&Value| {
+        record.get("proxy_type").and_then(Value::as_str) == Some("res")
+            && record.get("count").and_then(Value::as_i64) == Some(3)
+    };
+    int(records.iter().find(of_three).context("no price for three residential addresses")?, "id")
 }
 
 /// Makes the sub-accounts; gives the id of the first.

@@ -35,7 +35,7 @@ impl Tour<'_> {
             let _ =
                 write!(text, "\n# First: your shell sends curl elsewhere.\nunset {}\n", cautions.join(" "));
         }
-        text + &self.money() + &self.proxy() + &self.routes() + &self.usage(zone)
+        text + &self.money() + &self.proxy() + &self.routes() + &self.usage(zone) + &self.statics()
     }
 
     fn welcome(&self, kept: Option<&Path>) -> String {
@@ -71,13 +71,10 @@ Paste any of these into another shell.
         let (packages, offer) = (self.get("traffic/packages?proxy_type=residential"), self.customer.offer);
         let buy = self
             .get(&format!("traffic/packages/purchase?traffic_package_id={offer}&payment_type=wallet_only"));
-        let create = format!(
-            "curl -sS -H 'X-API-Key: {}' -H 'Content-Type: application/json' \\\n  \
-             -d '{{\"username\":\"{}\",\"password\":\"carol-secret\",\"res_traffic_limit\":1}}' \\\n  \
-             http://{}/api/users/subuser/create; echo",
-            self.customer.exposed_key(),
-            self.customer.newcomer,
-            self.api()
+        let newcomer = &self.customer.newcomer;
+        let create = self.post(
+            "subuser/create",
+            &format!(r#"{{"username":"{newcomer}","password":"carol-secret","res_traffic_limit":1}}"#),
         );
         format!(
             "
@@ -134,6 +131,39 @@ for i in 1 2 3 4; do {sticky}; done
         )
     }
 
+    fn statics(&self) -> String {
+        let (origin, price) = (self.origin, self.customer.static_price);
+        let order = self.post(
+            "static/order/create",
+            &format!(
+                r#"{{"proxy_type":"res","country":"us","protocol":"http/socks5","price_package_id":{price},"payment_type":"wallet_only"}}"#
+            ),
+        );
+        let list = self.post("static/res/list", r#"{"page_size":3}"#);
+        let export = format!(
+            "curl -sS -G -H 'X-API-Key: {}' --data-urlencode 'template=%login%:%password%@%ip%:%port%' \
+             http://{}/api/users/static/export",
+            self.customer.exposed_key(),
+            self.api()
+        );
+        format!(
+            "
+# Three static addresses in the US for thirty days
+{order}
+{list}
+
+# Through each of them, by HTTP and by SOCKS5: the origin sees the address that was bought
+for proxy in $({export}); do
+  curl -sS -x http://$proxy http://{origin}/ip; curl -sS -x socks5h://$proxy http://{origin}/ip
+done
+
+# What has happened to the account; a webhook or a mail would tell the same
+{events}
+",
+            events = self.get("events?cursor=0")
+        )
+    }
+
     fn usage(&self, zone: &str) -> String {
         let id = self.customer.sub_account;
         let current = self.get("traffic/packages/current");
@@ -159,6 +189,16 @@ curl -sS http://{origin}/stats
     fn get(&self, call: &str) -> String {
         format!(
             "curl -sS -H 'X-API-Key: {}' \"http://{}/api/users/{call}\"; echo",
+            self.customer.exposed_key(),
+            self.api()
+        )
+    }
+
+    /// A call of the customer's that says more.
+    fn post(&self, call: &str, body: &str) -> String {
+        format!(
+            "curl -sS -H 'X-API-Key: {}' -H 'Content-Type: application/json' \\\n  \
+             -d '{body}' \\\n  http://{}/api/users/{call}; echo",
             self.customer.exposed_key(),
             self.api()
         )
@@ -199,6 +239,7 @@ mod tests {
             login: ("alice", "alice-secret"),
             newcomer: "carol".to_owned(),
             offer: 1,
+            static_price: 2,
         };
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let addresses = Addresses {

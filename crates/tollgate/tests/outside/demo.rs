@@ -22,7 +22,7 @@ fn start(arguments: &[&str]) -> Demo {
     let mut running = Running::watch(child, out);
     running.line(|line| line.starts_with("Paste any of these"));
     let mut lines = String::new();
-    while !lines.trim_end().ends_with("/stats") {
+    while !lines.trim_end().ends_with("/events?cursor=0\"; echo") {
         lines = lines + &running.line(|_| true) + "\n";
     }
     Demo { running, lines }
@@ -84,6 +84,23 @@ fn every_line_works_as_it_is_and_every_byte_is_accounted_for() {
             && residential == day(sub_trend, "residential")
             && residential + day(trend, "mobile") == stats["total"].as_i64().expect("bytes")
     });
+    let [ordered, listed] = &answers(&demo, "# Three static addresses")[..] else { panic!("two answers") };
+    assert_eq!(ordered["data"]["amount"], 900);
+    let addresses: Vec<&str> = listed["data"]["records"]
+        .as_array()
+        .expect("records")
+        .iter()
+        .map(|record| record["proxy_address"].as_str().expect("an address"))
+        .collect();
+    assert_eq!(addresses.len(), 3, "{listed}");
+    let seen = paste(&demo, "# Through each of them");
+    assert_eq!(seen.len(), 6, "{seen:?}");
+    for address in addresses {
+        let times = seen.iter().filter(|seen| *seen == address).count();
+        assert_eq!(times, 2, "by HTTP and by SOCKS5 from {address}: {seen:?}");
+    }
+    let told = answers(&demo, "# What has happened");
+    assert_eq!(told[0]["data"]["records"][0]["type"], "static.order_completed", "{told:?}");
     assert_eq!(demo.running.stop(), "", "nothing to complain about");
 }
 

@@ -1,0 +1,55 @@
+//! A hundred and twenty days of two hundred customers, with everything that happens by itself: on
+//! one worker, on two, and on workers that are killed at random moments.
+//!
+//! What the customers do is drawn by chance beforehand ([`plan`]); the clock goes from one thing that
+//! is due or done to the next ([`run`]). Beside the first runs goes a naive model of what should
+//! have happened, when ([`packages`], [`statics`]); the other runs must come to the same money.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod packages;
+mod plan;
+mod run;
+mod statics;
+
+use tollgate_testkit::TestDb;
+
+use crate::run::{Outcome, Simulation, Workers};
+
+const CUSTOMERS: usize = 200;
+const DAYS: u64 = 120;
+const SEED: u64 = 20_260_301;
+
+fn simulate(database: Option<TestDb>, workers: Workers) -> Option<Outcome> {
+    let database = database?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    Some(runtime.block_on(async {
+        let plan = plan::draw(SEED, CUSTOMERS, DAYS);
+        Simulation::new(database, workers, CUSTOMERS).await.play(plan, DAYS).await
+    }))
+}
+
+/// The same money and the same events, whoever did the work.
+fn assert_same(one: &Outcome, other: &Outcome) {
+    for (number, (one, other)) in one.customers.iter().zip(&other.customers).enumerate() {
+        assert_eq!(one.entries, other.entries, "entries of customer {number}");
+        assert_eq!(one.events, other.events, "events of customer {number}");
+        assert_eq!(one.balance, other.balance, "balance of customer {number}");
+    }
+}
+
+#[test]
+fn everything_happens_once_and_at_its_time_whoever_does_it() {
+    let Some(plain) = simulate(Some(TestDb::sqlite()), Workers::ONE) else { return };
+    for workers in [Workers::ONE, Workers::TWO, Workers::TWO_KILLED] {
+        if let Some(outcome) = simulate(TestDb::postgres(), workers) {
+            assert_same(&plain, &outcome);
+        }
+    }
+}
+
+#[test]
+fn killed_workers_on_sqlite_come_to_the_same_money() {
+    let plain = simulate(Some(TestDb::sqlite()), Workers::ONE).unwrap();
+    let killed = simulate(Some(TestDb::sqlite()), Workers::ONE_KILLED).unwrap();
+    assert_same(&plain, &killed);
+}
