@@ -3,11 +3,14 @@
 //! Nothing here does IO, waits, or knows SQL or JSON. Every other room may depend on this one;
 //! it depends on none of them.
 
+mod address;
+mod cidr;
 mod clock;
 mod country;
 mod directory;
 mod exit;
 mod id;
+mod language;
 mod lease;
 mod password;
 mod proxy_type;
@@ -15,6 +18,8 @@ mod quantity;
 mod refusal;
 mod time;
 
+pub use address::is_public_address;
+pub use cidr::{BadCidr, Cidr};
 pub use clock::{Clock, SystemClock};
 pub use country::{Country, CountryError};
 pub use directory::{AccountEntry, Directory, DirectoryChange, SubAccountEntry, WhitelistEntry};
@@ -23,6 +28,7 @@ pub use id::{
     AccountId, BootId, ConnectionId, EntryId, ExitId, GatewayId, LeaseId, OfferId, PackageId, SubAccountId,
     WhitelistId,
 };
+pub use language::Language;
 pub use lease::{
     ByteLease, LeaseDenied, LeaseRequest, LeaseUsage, Payer, RefusalNote, Settled, Unavailable, UsageReport,
 };
