@@ -62,6 +62,8 @@ pub(crate) struct Ports<C: Control> {
     directory: watch::Receiver<Arc<Directory>>,
     /// What the directory was that the ports were last matched with.
     seen: Option<Arc<Directory>>,
+    /// The ports that proxies are reached on.
+    wanted: BTreeSet<u16>,
     open: BTreeMap<u16, JoinHandle<()>>,
     failed: BTreeSet<u16>,
 }
@@ -69,7 +71,8 @@ pub(crate) struct Ports<C: Control> {
 impl<C: Control> Ports<C> {
     /// No port is open yet.
     pub(crate) fn new(gw: Arc<Shared<C>>, directory: watch::Receiver<Arc<Directory>>) -> Self {
-        Self { gw, directory, seen: None, open: BTreeMap::new(), failed: BTreeSet::new() }
+        let (wanted, open, failed) = Default::default();
+        Self { gw, directory, seen: None, wanted, open, failed }
     }
 
     /// Follows the directory until the gateway drains.
@@ -101,14 +104,21 @@ impl<C: Control> Ports<C> {
     /// Opens the ports that are missing, and closes those that nobody is reached on any more.
     pub(crate) fn match_directory(&mut self) {
         let newest = self.directory.borrow_and_update().clone();
-        let is_known = self.seen.as_ref().is_some_and(|seen| seen.statics.ptr_eq(&newest.statics));
-        if is_known && self.failed.is_empty() {
-            return;
+        if self.seen.as_ref().is_none_or(|seen| !seen.statics.ptr_eq(&newest.statics)) {
+            // No proxy is reached on port 0: that would be a port of the system's choice.
+            self.wanted = newest.statics.keys().map(SocketAddr::port).filter(|port| *port != 0).collect();
+            self.seen = Some(newest);
+            self.close_unwanted();
         }
-        // No proxy is reached on port 0: that would be a port of the system's choice.
-        let wanted: BTreeSet<u16> =
-            newest.statics.keys().map(SocketAddr::port).filter(|port| *port != 0).collect();
-        self.seen = Some(newest);
+        let missing: Vec<u16> =
+            self.wanted.iter().copied().filter(|port| !self.open.contains_key(port)).collect();
+        missing.into_iter().for_each(|port| self.open(port));
+        self.tell();
+    }
+
+    fn close_unwanted(&mut self) {
+        let wanted = &self.wanted;
+        self.failed.retain(|port| wanted.contains(port));
         self.open.retain(|port, listening| {
             let stays = wanted.contains(port);
             if !stays {
@@ -117,13 +127,6 @@ impl<C: Control> Ports<C> {
             }
             stays
         });
-        self.failed.retain(|port| wanted.contains(port));
-        for port in wanted {
-            if !self.open.contains_key(&port) {
-                self.open(port);
-            }
-        }
-        self.tell();
     }
 
     fn open(&mut self, port: u16) {

@@ -195,7 +195,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     let exits = gateway.exit_status();
     let healthy = exits.iter().filter(|(_, status)| status.healthy).count();
     let counters = |name, help, values| Reading { name, help, kind: Kind::Counter, values };
-    vec![
+    let mut readings = vec![
         gauge("gateway_connections", "Live proxied connections", gateway.connections().len() as u64),
         gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy as u64),
         gauge(
@@ -208,32 +208,6 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),
         counters("gateway_bytes", "Payload bytes forwarded", labelled("direction", &bytes)),
         counters("gateway_refusals", "Refusals by reason", labelled("reason", &refusals)),
-        gauge(
-            "gateway_static_listeners",
-            "Ports of static proxies that are listened on",
-            read(&stats.static_listeners),
-        ),
-        gauge(
-            "gateway_static_ports_failed",
-            "Ports of static proxies that cannot be listened on just now",
-            read(&stats.static_ports_failed),
-        ),
-        counter(
-            "gateway_static_accepted",
-            "Client connections accepted at static proxies' addresses",
-            &stats.static_accepted,
-        ),
-        counter(
-            "gateway_static_strays",
-            "Client connections closed because their address is nobody's static proxy",
-            &stats.static_strays,
-        ),
-        counter("gateway_static_reports", "Reports of static proxies' traffic taken", &stats.static_reports),
-        counter(
-            "gateway_static_report_failures",
-            "Reports of static proxies' traffic that could not be told then",
-            &stats.static_report_failures,
-        ),
         counter("gateway_leases", "Leases asked for", &stats.leases),
         counter("gateway_leases_denied", "Leases asked for in vain", &stats.leases_denied),
         counter("gateway_settlements", "Usage reports settled", &stats.settles),
@@ -246,6 +220,51 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
             "gateway_journal_failures",
             "Times the journal could not be written",
             &stats.journal_failures,
+        ),
+    ];
+    readings.extend(readings_of_statics(stats));
+    readings
+}
+
+fn readings_of_statics(stats: &Stats) -> [Reading; 6] {
+    let reading =
+        |name, kind, help, number: &AtomicU64| Reading::one(name, kind, help, number.load(Ordering::Relaxed));
+    [
+        reading(
+            "gateway_static_listeners",
+            Kind::Gauge,
+            "Ports of static proxies that are listened on",
+            &stats.static_listeners,
+        ),
+        reading(
+            "gateway_static_ports_failed",
+            Kind::Gauge,
+            "Ports of static proxies that cannot be listened on just now",
+            &stats.static_ports_failed,
+        ),
+        reading(
+            "gateway_static_accepted",
+            Kind::Counter,
+            "Client connections accepted at static proxies' addresses",
+            &stats.static_accepted,
+        ),
+        reading(
+            "gateway_static_strays",
+            Kind::Counter,
+            "Client connections closed because they came to nobody's address",
+            &stats.static_strays,
+        ),
+        reading(
+            "gateway_static_reports",
+            Kind::Counter,
+            "Reports of static proxies' traffic that were taken",
+            &stats.static_reports,
+        ),
+        reading(
+            "gateway_static_report_failures",
+            Kind::Counter,
+            "Reports of static proxies' traffic that could not be told then",
+            &stats.static_report_failures,
         ),
     ]
 }
