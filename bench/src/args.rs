@@ -17,7 +17,7 @@ usage: cargo run --release -p tollgate-bench -- [options]
   --quick           small sizes and one round: shows that it works, the figures mean little
   --only A,B        these subjects only: tollgate tinyproxy squid dante microsocks haproxy relay
   --measure A,B     these measurements only: idle bulk connections requests api
-                    settle capacity
+                    static settle capacity
   --install-peers   first install missing peers with apt-get (needs root)
   --out FOLDER      where results.md and results.json go (default: bench/out)
 ";
@@ -90,6 +90,10 @@ pub(crate) struct Sizes {
     pub(crate) idle: u64,
     /// Calls of each API method.
     pub(crate) api_calls: u64,
+    /// Static addresses.
+    pub(crate) statics: u64,
+    /// Connections of each kind whose admission is timed.
+    pub(crate) admissions: u64,
     /// Sub-accounts with traffic at the same time.
     pub(crate) payers: u64,
     /// For how long they have traffic.
@@ -108,6 +112,8 @@ const FULL: Sizes = Sizes {
     requests: 20_000,
     idle: 2_000,
     api_calls: 10_000,
+    statics: 10_000,
+    admissions: 10_000,
     payers: 1_000,
     settle_for: Duration::from_secs(15),
     reports: 60,
@@ -120,6 +126,8 @@ const QUICK: Sizes = Sizes {
     requests: 500,
     idle: 100,
     api_calls: 200,
+    statics: 200,
+    admissions: 200,
     payers: 30,
     settle_for: Duration::from_secs(2),
     reports: 10,
@@ -164,7 +172,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Command> 
 }
 
 const SUBJECTS: &[&str] = &["tollgate", "tinyproxy", "squid", "dante", "microsocks", "haproxy", "relay"];
-const MEASURES: &[&str] = &["idle", "bulk", "connections", "requests", "api", "settle", "capacity"];
+const MEASURES: &[&str] = &["idle", "bulk", "connections", "requests", "api", "static", "settle", "capacity"];
 
 /// A comma-separated list of known names.
 fn names(list: &str, known: &[&str]) -> Result<Vec<String>> {

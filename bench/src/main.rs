@@ -30,6 +30,7 @@ mod process;
 mod relay;
 mod report;
 mod run;
+mod statics;
 mod tollgate;
 
 use std::fs;

@@ -24,6 +24,9 @@ const TICK: Duration = Duration::from_millis(10);
 /// How often the end of something is looked for.
 const GLANCE: Duration = Duration::from_millis(25);
 
+/// How often a daemon that starts is looked at: often enough to say how long that takes.
+const START_GLANCE: Duration = Duration::from_millis(2);
+
 /// Makes this process inherit what daemons leave behind, so that nothing of them stays, not even
 /// an entry in the table of processes.
 pub(crate) fn adopt_orphans() -> Result<()> {
@@ -36,6 +39,7 @@ pub(crate) struct Daemon {
     child: Child,
     name: String,
     log: PathBuf,
+    ended: bool,
 }
 
 impl Daemon {
@@ -48,7 +52,7 @@ impl Daemon {
             .stderr(out)
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
+        Ok(Self { child, name: name.to_owned(), log: log.to_owned(), ended: false })
     }
 
     /// Waits until it accepts connections.
@@ -78,7 +82,7 @@ impl Daemon {
                     self.last_words()
                 );
             }
-            sleep(GLANCE).await;
+            sleep(START_GLANCE).await;
         }
     }
 
@@ -155,7 +159,11 @@ impl Daemon {
     }
 
     /// Asks the daemon to end, waits a little, and kills what is left of it and of its descendants.
-    fn end(&mut self) {
+    /// Once: its number may be somebody else's afterwards.
+    pub(crate) fn end(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         let family = self.tree();
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let deadline = Instant::now() + STOP_PATIENCE;

@@ -24,6 +24,10 @@ pub(crate) enum Table {
     Requests,
     /// Calls of the JSON API.
     Api,
+    /// What a platform with static addresses costs at rest.
+    Statics,
+    /// How long it takes to be let in at them.
+    Admission,
     /// Settlements at the pace of real traffic.
     Settle,
     /// Settlements as fast as they go.
@@ -40,6 +44,8 @@ impl Table {
             Self::Connections => "New connections (handshake, 1 KiB each way, close), 16 clients",
             Self::Requests => "GET of 1 KiB on kept connections, 16 clients",
             Self::Api => "API calls, 8 clients",
+            Self::Statics => "Static addresses: start-up and memory",
+            Self::Admission => "Static addresses: from connecting to the first byte of CONNECT's answer",
             Self::Settle => "Settlements of active payers, at the pace of their traffic",
             Self::Capacity => "Settlements as fast as they go: one report after the other",
         }
@@ -54,6 +60,8 @@ impl Table {
             Self::Connections => "connections",
             Self::Requests => "requests",
             Self::Api => "api",
+            Self::Statics => "static",
+            Self::Admission => "static_admission",
             Self::Settle => "settle",
             Self::Capacity => "capacity",
         }
@@ -61,7 +69,7 @@ impl Table {
 
     /// Whether its rows are compared with the best peer by the first figure.
     fn is_compared(self) -> bool {
-        !matches!(self, Self::Api | Self::Settle | Self::Capacity)
+        !matches!(self, Self::Api | Self::Statics | Self::Admission | Self::Settle | Self::Capacity)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::platform;
 use crate::postgres::Cluster;
 use crate::process::{Daemon, free_port};
 use crate::report::{Report, Row, Table};
+use crate::statics;
 use crate::tollgate::{Tollgate, create_sub_account, until_admitted};
 
 /// The sub-account through which Tollgate is measured beside the others.
@@ -32,6 +33,7 @@ pub(crate) async fn all(options: &Options) -> Result<Report> {
         let run = Round { options, number: round };
         run.idle(&mut report).await;
         run.data_plane(&mut report).await;
+        run.statics(&mut report).await;
         run.settle(&mut report).await;
         run.capacity(&mut report).await;
     }
@@ -243,9 +245,12 @@ impl Round<'_> {
                 Table::BulkMany => measure::bulk(daemon, door, origin, 32, sizes.bulk_many).await,
                 Table::Connections => measure::connections(daemon, door, origin, sizes.connections).await,
                 Table::Requests => measure::requests(daemon, door, origin, sizes.requests).await,
-                Table::Idle | Table::Api | Table::Settle | Table::Capacity => {
-                    Err(anyhow!("not a measurement of the data plane"))
-                }
+                Table::Idle
+                | Table::Api
+                | Table::Statics
+                | Table::Admission
+                | Table::Settle
+                | Table::Capacity => Err(anyhow!("not a measurement of the data plane")),
             };
             report.add(table, row, result);
         }
@@ -262,6 +267,23 @@ impl Round<'_> {
                 Err(error) => Err(anyhow!("{error:#}")),
             };
             report.add(Table::Api, &row, result);
+        }
+    }
+
+    /// Static addresses, on platforms of their own.
+    async fn statics(self, report: &mut Report) {
+        if !self.options.wants_measure("static") || !self.options.wants_subject("tollgate") {
+            return;
+        }
+        self.say("static", "tollgate");
+        let row = |rank, subject| Row { subject, is_peer: false, rank };
+        match statics::measure(&self.options.tollgate, &self.options.sizes).await {
+            Ok(found) => {
+                for (rank, (table, subject, figures)) in found.into_iter().enumerate() {
+                    report.add(table, &row(rank, subject), Ok(figures));
+                }
+            }
+            Err(error) => report.add(Table::Statics, &row(0, "tollgate".to_owned()), Err(error)),
         }
     }
 

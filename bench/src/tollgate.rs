@@ -2,7 +2,7 @@
 //! its own APIs, as an operator and a customer would.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use tokio::time::sleep;
 use crate::client::{ApiClient, Door, Login, Way};
 use crate::measure::touch;
 use crate::process::Daemon;
+
+/// The data directory in a platform's folder.
+const DATA: &str = "data";
 
 /// The operator's token of every run.
 const ADMIN_TOKEN: &str = "operator-token-of-a-benchmark-0123456789";
@@ -36,8 +39,10 @@ pub(crate) struct Tollgate {
     daemon: Daemon,
     addresses: Addresses,
     offer: i64,
+    program: PathBuf,
+    database_url: Option<String>,
     // Dropped last: the files go after the process.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -55,19 +60,27 @@ impl Tollgate {
             bail!("not built: {} is missing", program.display());
         }
         let folder = crate::run::folder()?;
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data)?;
-        let log = folder.path().join("tollgate.log");
-        let mut daemon = Daemon::spawn("tollgate", &mut command(program, &data, database_url), &log)?;
-        let ready = async || std::fs::read_to_string(&log).ok()?.lines().find_map(addresses_of);
-        let addresses = daemon.until("names its addresses", ready).await?;
-        let mut tollgate = Self { daemon, addresses, offer: 0, _folder: folder };
+        std::fs::create_dir(folder.path().join(DATA))?;
+        let (daemon, addresses) = spawn(program, folder.path(), database_url).await?;
+        let (program, database_url) = (program.to_owned(), database_url.map(str::to_owned));
+        let mut tollgate = Self { daemon, addresses, offer: 0, program, database_url, folder };
         tollgate.stock().await?;
         Ok(tollgate)
     }
 
+    /// Ends the program in good order and starts it again on what it has; says how long the start
+    /// took, until it was ready.
+    pub(crate) async fn restart(&mut self) -> Result<Duration> {
+        self.daemon.end();
+        let start = Instant::now();
+        let again = spawn(&self.program, self.folder.path(), self.database_url.as_deref()).await?;
+        let took = start.elapsed();
+        (self.daemon, self.addresses) = again;
+        Ok(took)
+    }
+
     async fn stock(&mut self) -> Result<()> {
-        let mut admin = self.api(ADMIN_TOKEN);
+        let mut admin = self.operator();
         let exit =
             json!({ "name": "direct", "proxy_type": "residential", "kind": "direct", "country": "US" });
         admin.post("/api/admin/exits", &exit).await?;
@@ -79,7 +92,7 @@ impl Tollgate {
 
     /// Opens an account with money and a package; gives its API key.
     pub(crate) async fn account(&self, name: &str) -> Result<String> {
-        let mut admin = self.api(ADMIN_TOKEN);
+        let mut admin = self.operator();
         let account = json!({ "username": name, "email": format!("{name}@example.com"),
                               "res_price": 100, "dc_price": 100, "mobile_price": 100 });
         let made = admin.post("/api/admin/accounts", &account).await?;
@@ -92,6 +105,11 @@ impl Tollgate {
         );
         self.api(key).get(&purchase).await?;
         Ok(key.to_owned())
+    }
+
+    /// The operator as a caller of the API.
+    pub(crate) fn operator(&self) -> ApiClient {
+        self.api(ADMIN_TOKEN)
     }
 
     /// A caller of the API with a key.
@@ -143,6 +161,16 @@ pub(crate) async fn until_admitted(door: &Door, origin: SocketAddr) -> Result<()
     }
 }
 
+/// Starts the program in a folder, and waits until it is ready.
+async fn spawn(program: &Path, folder: &Path, database_url: Option<&str>) -> Result<(Daemon, Addresses)> {
+    let log = folder.join("tollgate.log");
+    let mut command = command(program, &folder.join(DATA), database_url);
+    let mut daemon = Daemon::spawn("tollgate", &mut command, &log)?;
+    let ready = async || std::fs::read_to_string(&log).ok()?.lines().find_map(addresses_of);
+    let addresses = daemon.until("names its addresses", ready).await?;
+    Ok((daemon, addresses))
+}
+
 fn command(program: &Path, data: &Path, database_url: Option<&str>) -> Command {
     let mut command = Command::new(program);
     // Only what is set here may decide what is measured.
@@ -178,7 +206,8 @@ fn addresses_of(line: &str) -> Option<Addresses> {
     Some(Addresses { api: field("api")?, gateway: field("gateway")?, metrics: field("metrics")? })
 }
 
-fn id_of(data: &Value) -> Result<i64> {
+/// The id in what a call gave.
+pub(crate) fn id_of(data: &Value) -> Result<i64> {
     data.get("id").and_then(Value::as_i64).with_context(|| format!("no id in {data}"))
 }
 

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tollgate_types::{AccountId, Bytes, ConnectionId, ExitId, ProxyType, SubAccountId, Time};
+use tollgate_types::{AccountId, Bytes, ConnectionId, ExitId, ProxyType, StaticProxyId, SubAccountId, Time};
 
 /// The live view of the gateways.
 pub trait Live: Send + Sync {
@@ -25,17 +25,19 @@ pub struct LiveConnection {
     pub id: ConnectionId,
     /// Whose it is.
     pub account: AccountId,
-    /// The sub-account that opened it; `None` where its address admitted it.
+    /// The sub-account that opened it; `None` where its address admitted it, and for static proxies.
     pub sub_account: Option<SubAccountId>,
-    /// That sub-account's user name; empty where there is none.
+    /// The static proxy that it goes through, where it is one.
+    pub static_proxy: Option<StaticProxyId>,
+    /// The user name of the sub-account or the static proxy; empty where its address admitted it.
     pub username: String,
     /// Where it comes from.
     pub client: SocketAddr,
     /// Where it goes to: `host:port`, as it was asked for.
     pub target: String,
-    /// Through which exit.
+    /// Through which exit; 0 where it leaves from a static proxy's own address.
     pub exit: ExitId,
-    /// Of which type of traffic.
+    /// Of which type of traffic; of a static proxy, the type that its addresses are like.
     pub proxy_type: ProxyType,
     /// Since when.
     pub since: Time,

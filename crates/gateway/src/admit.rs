@@ -4,17 +4,17 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tollgate_types::{Refusal, SubAccountId, WhitelistId};
+use tollgate_types::{Refusal, StaticProxyId, SubAccountId, WhitelistId};
 
+use crate::funds::Funds;
 use crate::identify::Caller;
 use crate::live::{Admission, LiveConnection};
-use crate::purse::Purse;
 
 /// Proof of admission.
 pub(crate) struct Ticket {
     pub(crate) caller: Caller,
-    /// Pays for every byte.
-    pub(crate) purse: Arc<Purse>,
+    /// What every byte goes on.
+    pub(crate) funds: Funds,
     /// The connection among the live ones.
     pub(crate) live: LiveConnection,
     pub(crate) _place: Place,
@@ -25,6 +25,7 @@ pub(crate) struct Ticket {
 enum Who {
     SubAccount(SubAccountId),
     Whitelist(WhitelistId),
+    Static(StaticProxyId),
 }
 
 /// How many connections each caller has.
@@ -52,9 +53,10 @@ impl Places {
     /// # Errors
     /// The caller has as many as he may.
     pub(crate) fn take(self: &Arc<Self>, caller: &Caller) -> Result<Place, Refusal> {
-        let who = match caller.admission {
-            Admission::Credentials(sub_account, _) => Who::SubAccount(sub_account),
-            Admission::Whitelist(entry) => Who::Whitelist(entry),
+        let who = match &caller.admission {
+            Admission::Credentials(sub_account, _) => Who::SubAccount(*sub_account),
+            Admission::Whitelist(entry) => Who::Whitelist(*entry),
+            Admission::Static(entry, _) => Who::Static(entry.id),
         };
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(who).or_insert(0);
@@ -84,19 +86,17 @@ mod tests {
     use tollgate_wire::username::RouteParams;
 
     use super::*;
+    use crate::identify::Service;
 
     #[test]
     fn a_caller_has_no_more_places_than_allowed_and_gets_them_back() {
         let places = Arc::new(Places::new(2));
+        let payer =
+            Payer { account: AccountId::new(1), sub_account: None, proxy_type: ProxyType::Residential };
         let caller = |id| Caller {
-            payer: Payer {
-                account: AccountId::new(1),
-                sub_account: None,
-                proxy_type: ProxyType::Residential,
-            },
             admission: Admission::Whitelist(WhitelistId::new(id)),
             username: String::new(),
-            route: RouteParams::default(),
+            service: Service::Metered { payer, route: RouteParams::default() },
         };
         let first = places.take(&caller(1));
         let second = places.take(&caller(1));

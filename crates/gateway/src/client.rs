@@ -61,13 +61,21 @@ pub(crate) async fn say(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Where a connection came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// A port for metered traffic, of one type or (`None`) of all.
+    Metered(Option<ProxyType>),
+    /// A static proxy's address.
+    Static(SocketAddr),
+}
+
 /// An accepted connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) io: Buffered,
     pub(crate) peer: SocketAddr,
-    /// The type of the port it came to.
-    pub(crate) port_type: Option<ProxyType>,
+    pub(crate) entrance: Entrance,
     /// Its place among all connections.
     pub(crate) _permit: OwnedSemaphorePermit,
 }

@@ -12,6 +12,9 @@ pub struct GatewayConfig {
     /// Where to listen, and the type of traffic of each port; `None` takes the type from the user
     /// name. Port 0 lets the system choose.
     pub listeners: Vec<(SocketAddr, Option<ProxyType>)>,
+    /// Whether static proxies are served: on every address of the machine, on the ports that they
+    /// are reached on.
+    pub static_proxies: bool,
     /// From the first moment of a connection (or the first byte of a further request on it) to the
     /// end of its request head.
     pub handshake_timeout: Duration,
@@ -33,7 +36,8 @@ pub struct GatewayConfig {
     pub keep_alive_timeout: Duration,
     /// Client connections at once; more are closed as they come.
     pub max_connections: usize,
-    /// Connections of one sub-account, or of one listed address, at once; 0 = no limit.
+    /// Connections of one sub-account, of one listed address, or of one static proxy at once; 0 = no
+    /// limit.
     pub max_connections_per_caller: u32,
     /// Failed logins from one address within `failed_logins_window`; 0 = no limit.
     pub failed_logins: u32,
@@ -56,6 +60,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             listeners: Vec::new(),
+            static_proxies: true,
             handshake_timeout: Duration::from_secs(10),
             head_bytes: 64 * 1024,
             head_fields: 100,

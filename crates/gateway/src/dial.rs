@@ -1,5 +1,6 @@
 //! The one way out: resolve → check → connect to the very address that was checked, from a direct
-//! exit or through an upstream proxy, trying the next exit where one fails by itself.
+//! exit or through an upstream proxy, trying the next exit where one fails by itself; or from a
+//! static proxy's own address, which is no exit.
 //!
 //! **Through upstream proxies** names travel unresolved, so that they are resolved where the traffic
 //! comes out; what can be judged without resolving is refused here (literal closed addresses, names
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
-use tollgate_types::{Exit, ExitCredentials, ExitKind, Refusal};
+use tollgate_types::{Exit, ExitCredentials, ExitId, ExitKind, Refusal};
 use tollgate_wire::target::{Host, Target};
 use tollgate_wire::username::RouteParams;
 
@@ -46,10 +47,31 @@ pub(crate) struct Upstream {
     pub(crate) stream: TcpStream,
     /// What the target said already while the upstream proxy was answering.
     pub(crate) early: Vec<u8>,
-    pub(crate) exit: Arc<Exit>,
+    /// The exit; `None` for static proxies.
+    pub(crate) exit: Option<ExitId>,
     /// Where the connection leaves from, as a SOCKS reply tells it: unspecified through upstreams.
     pub(crate) bound: SocketAddr,
-    _load: Load,
+    _load: Option<Load>,
+}
+
+/// Which address connections leave from that go straight to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// Whichever the system chooses.
+    Any,
+    /// This one, which is configured on the machine.
+    From(IpAddr),
+    /// This one, configured or only routed.
+    FromRouted(IpAddr),
+}
+
+impl Leave {
+    fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Any => None,
+            Self::From(ip) | Self::FromRouted(ip) => Some(ip),
+        }
+    }
 }
 
 /// Whose failure it was, which decides whether another exit may do better.
@@ -103,7 +125,8 @@ impl Dialer {
             let until = share_of(deadline, exit, exits.len() - index);
             match self.attempt(exit, target, route, until).await {
                 Ok((stream, early, bound)) => {
-                    return Ok(Upstream { stream, early, exit: exit.clone(), bound, _load: load });
+                    let (exit, _load) = (Some(exit.id), Some(load));
+                    return Ok(Upstream { stream, early, exit, bound, _load });
                 }
                 Err(error) => {
                     let next_may = match error.blame {
@@ -122,6 +145,19 @@ impl Dialer {
         Err(failed.unwrap_or_else(|| {
             DialError::new(Blame::Exit, Refusal::NoExit, "every matching exit is down or full")
         }))
+    }
+
+    /// Connects to the target from a static proxy's own address, which may be routed to this machine
+    /// without being configured on it.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn dial_from(&self, ip: IpAddr, target: &Target) -> Result<Upstream, DialError> {
+        self.guard.target(target)?;
+        let way = self.direct(target, Leave::FromRouted(ip));
+        let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
+        let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
+        Ok(Upstream { stream, early: Vec::new(), exit: None, bound, _load: None })
     }
 
     /// One try, by one exit; the exit's health learns from it.
@@ -154,7 +190,7 @@ impl Dialer {
     ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
         match &exit.kind {
             ExitKind::Direct { bind_ip } => {
-                let stream = self.direct(target, *bind_ip).await?;
+                let stream = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From)).await?;
                 let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
                 Ok((stream, Vec::new(), bound))
             }
@@ -182,15 +218,15 @@ impl Dialer {
         }
     }
 
-    async fn direct(&self, target: &Target, bind_ip: Option<IpAddr>) -> Result<TcpStream, DialError> {
+    async fn direct(&self, target: &Target, leave: Leave) -> Result<TcpStream, DialError> {
         let addresses = self.checked_addresses(target).await?;
-        let fits = |address: &SocketAddr| bind_ip.is_none_or(|ip| ip.is_ipv4() == address.is_ipv4());
+        let fits = |address: &SocketAddr| leave.address().is_none_or(|ip| ip.is_ipv4() == address.is_ipv4());
         let addresses: Vec<SocketAddr> = addresses.into_iter().filter(fits).take(MAX_ADDRESSES).collect();
         if addresses.is_empty() {
-            let detail = "the target has no address of the family that the exit leaves from";
+            let detail = "the target has no address of the family that the connection leaves from";
             return Err(DialError::new(Blame::Unclear, Refusal::Unreachable, detail));
         }
-        race(addresses, bind_ip).await.map_err(|error| direct_failure(&error, bind_ip.is_some()))
+        race(addresses, leave).await.map_err(|error| direct_failure(&error, leave))
     }
 
     /// The target's addresses that may be reached: those that pass, where at least one does. A name
@@ -227,7 +263,7 @@ impl Dialer {
         };
         let addresses =
             ips.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, place.port)).collect();
-        race(addresses, None)
+        race(addresses, Leave::Any)
             .await
             .map_err(|error| if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) })
     }
@@ -246,7 +282,7 @@ fn share_of(deadline: Instant, exit: &Exit, candidates_left: usize) -> Instant {
 }
 
 /// Connects to whichever address answers first, starting them one after the other.
-async fn race(addresses: Vec<SocketAddr>, bind_ip: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn race(addresses: Vec<SocketAddr>, leave: Leave) -> io::Result<TcpStream> {
     let mut waiting = addresses.into_iter();
     let mut running = JoinSet::new();
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
@@ -254,7 +290,7 @@ async fn race(addresses: Vec<SocketAddr>, bind_ip: Option<IpAddr>) -> io::Result
         let next = waiting.next();
         let more = next.is_some();
         if let Some(address) = next {
-            running.spawn(connect(address, bind_ip));
+            running.spawn(connect(address, leave));
         }
         let finished = if more && waiting.len() > 0 {
             match timeout(NEXT_ADDRESS_AFTER, running.join_next()).await {
@@ -273,17 +309,19 @@ async fn race(addresses: Vec<SocketAddr>, bind_ip: Option<IpAddr>) -> io::Result
     }
 }
 
-async fn connect(address: SocketAddr, bind_ip: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn connect(address: SocketAddr, leave: Leave) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(ip) = bind_ip {
-        socket.bind(SocketAddr::new(ip, 0))?;
+    match leave {
+        Leave::Any => {}
+        Leave::From(ip) => socket::leave_from(&socket, ip)?,
+        Leave::FromRouted(ip) => socket::leave_from_any(&socket, ip)?,
     }
     let stream = socket.connect(address).await?;
     socket::prepare(&stream);
     Ok(stream)
 }
 
-fn direct_failure(error: &io::Error, bound: bool) -> DialError {
+fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
     use io::ErrorKind as Kind;
     if socket::is_exhaustion(error) {
         return own_limits();
@@ -293,8 +331,8 @@ fn direct_failure(error: &io::Error, bound: bool) -> DialError {
         Kind::ConnectionRefused => target(Refusal::ConnectionRefused, "the target refused the connection"),
         Kind::TimedOut => target(Refusal::Timeout, "the target did not answer"),
         // The address to leave from is gone from the machine, or all its ports are in use.
-        Kind::AddrNotAvailable | Kind::AddrInUse if bound => {
-            DialError::new(Blame::Exit, Refusal::NoExit, "the exit's address cannot be used")
+        Kind::AddrNotAvailable | Kind::AddrInUse if leave != Leave::Any => {
+            DialError::new(Blame::Exit, Refusal::NoExit, "the address to leave from cannot be used")
         }
         _ => target(Refusal::Unreachable, "the target cannot be reached"),
     }
@@ -317,13 +355,15 @@ fn dns_failure(error: ResolveError) -> DialError {
 
 fn out_of_time(exit: &Exit) -> DialError {
     match exit.kind {
-        ExitKind::Direct { .. } => {
-            DialError::new(Blame::Target, Refusal::Timeout, "the target did not answer")
-        }
+        ExitKind::Direct { .. } => silent_target(),
         ExitKind::Http { .. } | ExitKind::Socks5 { .. } => {
             DialError::new(Blame::Exit, Refusal::Timeout, "the exit did not answer")
         }
     }
+}
+
+fn silent_target() -> DialError {
+    DialError::new(Blame::Target, Refusal::Timeout, "the target did not answer")
 }
 
 /// What to tell an upstream proxy. Placeholders take what the customer asked for; where he asked

@@ -13,31 +13,37 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, ProxyType, Refusal,
-    Unavailable,
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, Payer, ProxyType, Refusal,
+    StaticProtocol, Unavailable,
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
+use tollgate_wire::username::RouteParams;
 
 use crate::admit::{Places, Ticket};
 use crate::attempts::Attempts;
+use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
-use crate::dial::{Dialer, Upstream};
+use crate::dial::{Blame, DialError, Dialer, Upstream};
 use crate::forward::denial;
+use crate::funds::Funds;
 use crate::guard::Guard;
 use crate::health::{ExitStatus, Health};
-use crate::identify::{Caller, Proof, TurnedAway, identify};
+use crate::identify::{Caller, Proof, Service, TurnedAway, identify};
 use crate::journal::Journal;
 use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
+use crate::ports::{Grounds, Ports};
 use crate::purses::Purses;
 use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
 use crate::route::{Draw, SessionKey, route};
 use crate::sessions::Sessions;
+use crate::statics;
 use crate::stats::Stats;
+use crate::tally::Tallies;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
@@ -94,8 +100,11 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) config: GatewayConfig,
     directory: watch::Receiver<Arc<Directory>>,
     purses: Arc<Purses<C>>,
+    tallies: Arc<Tallies<C>>,
     live: Arc<Live>,
     pub(crate) stats: Arc<Stats>,
+    /// What belongs to static proxies here.
+    pub(crate) grounds: Arc<Grounds>,
     dialer: Dialer,
     health: Arc<Health>,
     sessions: Sessions,
@@ -111,7 +120,8 @@ pub(crate) struct Shared<C: Control> {
 
 impl<C: Control> Gateway<C> {
     /// Binds every port, tells the control plane what the run before left in the journal (and waits
-    /// for it as long as it is away), and begins to serve.
+    /// for it as long as it is away), and begins to serve. A port of static proxies that cannot be
+    /// bound is no error: it is tried again.
     ///
     /// # Errors
     /// [`StartError`].
@@ -136,11 +146,17 @@ impl<C: Control> Gateway<C> {
         for port in ports {
             tokio::spawn(port.accept(shared.clone()));
         }
+        if shared.config.static_proxies {
+            let mut ports = Ports::new(shared.clone(), shared.directory.clone());
+            ports.match_directory();
+            tokio::spawn(ports.run());
+        }
         Ok(Self { shared, addresses, phase, keepers })
     }
 
     /// Stops accepting, lets running connections go on for the drain timeout, ends what is left,
-    /// hands back every granted byte and settles everything.
+    /// hands back every granted byte and settles everything. What static proxies have moved is told,
+    /// too, if the control plane is there: it is no bill.
     ///
     /// # Errors
     /// The control plane is away: what is not settled stays in the journal for the next start.
@@ -156,7 +172,8 @@ impl<C: Control> Gateway<C> {
         for keeper in &self.keepers {
             keeper.abort();
         }
-        self.shared.purses.drain().await
+        let (settled, ()) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain());
+        settled
     }
 
     /// Where it listens, in the order of [`GatewayConfig::listeners`].
@@ -202,18 +219,24 @@ impl<C: Control> Shared<C> {
     fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<C>) -> Self {
         let health = Arc::new(Health::default());
         let own = listening.iter().chain(&config.own_addresses).copied().collect();
+        let grounds = Arc::new(Grounds::new(parts.control.directory()));
+        let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
         let dialer = Dialer {
             resolver: Resolver::new(config.hosts.clone(), config.dns_cache_entries, config.dns_timeout),
-            guard: Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own),
+            guard: guard.with_statics(grounds.clone()),
             health: health.clone(),
             connect_timeout: config.connect_timeout,
             head_bytes: config.head_bytes,
         };
+        let (gateway, boot) = (parts.purses.gateway, parts.purses.boot);
+        let tallies = Tallies::new(parts.control.clone(), gateway, boot, parts.stats.clone());
         Self {
             directory: parts.control.directory(),
             purses: parts.purses,
-            live: Arc::new(Live::new(parts.control.directory())),
+            tallies: Arc::new(tallies),
+            live: Arc::new(Live::new(parts.control.directory(), parts.clock.clone())),
             stats: parts.stats,
+            grounds,
             dialer,
             health,
             sessions: Sessions::new(config.max_sessions),
@@ -232,9 +255,11 @@ impl<C: Control> Shared<C> {
     fn keep(self: &Arc<Self>) -> Vec<JoinHandle<()>> {
         let purses = self.purses.clone();
         let reporting = tokio::spawn(async move { purses.run().await });
+        let tallies = self.tallies.clone();
+        let telling = tokio::spawn(async move { tallies.run().await });
         let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
         let tidying = tidy(self.directory.clone(), self.health.clone());
-        vec![reporting, tokio::spawn(revoking), tokio::spawn(tidying)]
+        vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)]
     }
 
     fn all_permits(&self) -> u32 {
@@ -251,12 +276,31 @@ impl<C: Control> Shared<C> {
         Limits { head_bytes: self.config.head_bytes, fields: self.config.head_fields }
     }
 
+    /// Whether HTTP is spoken where a connection came in. Where a static proxy is gone meanwhile,
+    /// nobody will be identified.
+    pub(crate) fn speaks_http(&self, entrance: Entrance) -> bool {
+        self.protocol_at(entrance).is_none_or(StaticProtocol::speaks_http)
+    }
+
+    /// The same of SOCKS5.
+    pub(crate) fn speaks_socks5(&self, entrance: Entrance) -> bool {
+        self.protocol_at(entrance).is_none_or(StaticProtocol::speaks_socks5)
+    }
+
+    /// What the static proxy speaks that a connection came to; `None` where it came to none.
+    fn protocol_at(&self, entrance: Entrance) -> Option<StaticProtocol> {
+        match entrance {
+            Entrance::Metered(_) => None,
+            Entrance::Static(local) => self.directory.borrow().static_at(local).map(|entry| entry.protocol),
+        }
+    }
+
     /// Who is calling.
     pub(crate) fn identify(
         &self,
         proof: &Proof,
         peer: IpAddr,
-        port_type: Option<ProxyType>,
+        entrance: Entrance,
     ) -> Result<Caller, TurnedAway> {
         let now = Instant::now();
         let is_login = !matches!(proof, Proof::Address);
@@ -265,7 +309,11 @@ impl<C: Control> Shared<C> {
             let refusal = Refusal::TooManyAttempts;
             return Err(TurnedAway { refusal, detail, who: None, failed_login: false });
         }
-        let identified = identify(&self.directory(), proof, peer, port_type);
+        let directory = self.directory();
+        let identified = match entrance {
+            Entrance::Metered(port_type) => identify(&directory, proof, peer, port_type),
+            Entrance::Static(local) => statics::identify(&directory, local, proof, peer, self.clock.now()),
+        };
         if identified.as_ref().is_err_and(|no| no.failed_login) {
             self.attempts.failed(peer, now);
         }
@@ -288,53 +336,67 @@ impl<C: Control> Shared<C> {
             .take(&caller)
             .map_err(|refusal| Refused::caller(&caller, refusal, "too many connections at once"))?;
         let no_funds = |denied: LeaseDenied| Refused::caller(&caller, denied.refusal(), denial(denied));
-        let purse = self.purses.open(caller.payer).await.map_err(no_funds)?;
+        let funds = match &caller.service {
+            Service::Metered { payer, .. } => Funds::Purse(self.purses.open(*payer).await.map_err(no_funds)?),
+            Service::Static(entry) => Funds::Tally(self.tallies.open(entry.id)),
+        };
+        let (account, sub_account) = caller.who();
         let info = ConnectionInfo {
-            payer: caller.payer,
+            account,
+            sub_account,
+            traffic: caller.traffic(),
             username: caller.username.clone(),
             client: peer,
             target: target.to_string(),
             protocol,
             since: self.clock.now(),
         };
-        let live = self.live.enter(info, purse.clone(), caller.admission, self.stats.clone());
-        Ok(Ticket { caller, purse, live, _place: place })
+        let live = self.live.enter(info, funds.clone(), caller.admission.clone(), self.stats.clone());
+        Ok(Ticket { caller, funds, live, _place: place })
     }
 
-    /// The exits to try for a caller, best first.
-    pub(crate) fn route(&self, caller: &Caller) -> Result<Vec<Arc<Exit>>, Refused> {
+    /// Connects to the target for an admitted caller: by an exit that matches, or from his static
+    /// proxy's address.
+    pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
+        let dialled = match &ticket.caller.service {
+            Service::Metered { payer, route } => self.dial(payer, route, target).await,
+            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target).await,
+        };
+        let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
+        if let Some(exit) = upstream.exit {
+            ticket.live.set_exit(exit);
+        }
+        Ok(upstream)
+    }
+
+    async fn dial(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        target: &Target,
+    ) -> Result<Upstream, DialError> {
+        let exits = self.route(payer, params)?;
+        let upstream = self.dialer.dial(&exits, target, params).await?;
+        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
+            self.sessions.served_by(key, exit);
+        }
+        Ok(upstream)
+    }
+
+    /// The exits to try for a payer, best first.
+    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
         let now = Instant::now();
-        let draw = match SessionKey::of(&caller.payer, &caller.route) {
-            Some(key) => self.sessions.used(key, sesstime(caller), now),
+        let draw = match SessionKey::of(payer, params) {
+            Some(key) => self.sessions.used(key, sesstime(params), now),
             None => Draw::Any(self.random()),
         };
         let healthy = |exit| self.health.is_healthy(exit, now);
-        let exits = route(&self.directory(), &caller.payer, &caller.route, draw, healthy);
+        let exits = route(&self.directory(), payer, params, draw, healthy);
         if exits.is_empty() {
-            return Err(Refused::caller(
-                caller,
-                Refusal::NoExit,
-                "no healthy exit matches what was asked for",
-            ));
+            let detail = "no healthy exit matches what was asked for";
+            return Err(DialError::new(Blame::Exit, Refusal::NoExit, detail));
         }
         Ok(exits)
-    }
-
-    /// Connects to the target for an admitted caller.
-    pub(crate) async fn dial(
-        &self,
-        exits: &[Arc<Exit>],
-        target: &Target,
-        ticket: &Ticket,
-    ) -> Result<Upstream, Refused> {
-        let caller = &ticket.caller;
-        let dialled = self.dialer.dial(exits, target, &caller.route).await;
-        let upstream = dialled.map_err(|error| Refused::unreached(caller, error))?;
-        ticket.live.set_exit(upstream.exit.id);
-        if let Some(key) = SessionKey::of(&caller.payer, &caller.route) {
-            self.sessions.served_by(key, upstream.exit.id);
-        }
-        Ok(upstream)
     }
 
     /// A request was refused.
@@ -402,6 +464,6 @@ fn most_connections(config: &GatewayConfig) -> usize {
     config.max_connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
 }
 
-fn sesstime(caller: &Caller) -> Duration {
-    Duration::from_secs(60 * u64::from(caller.route.session_minutes))
+fn sesstime(params: &RouteParams) -> Duration {
+    Duration::from_secs(60 * u64::from(params.session_minutes))
 }

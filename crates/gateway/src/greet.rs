@@ -2,7 +2,7 @@
 //! request. Bounded in bytes, and in time by one deadline for all of it.
 //!
 //! A SOCKS5 client that offers a password is asked for it, listed or not (credentials win); one that
-//! offers none is let in if its address is listed.
+//! offers none is let in if its address is listed. Where SOCKS5 is not spoken, no method is chosen.
 
 use std::io;
 
@@ -42,10 +42,12 @@ pub(crate) struct SocksRequest {
     pub(crate) target: Target,
 }
 
-/// Finds out what the client wants. `identify` answers for credentials, and for their absence.
+/// Finds out what the client wants. `speaks_socks5` says whether that may be SOCKS5; `identify`
+/// answers for credentials, and for their absence.
 pub(crate) async fn greet(
     client: &mut Client,
     deadline: Instant,
+    speaks_socks5: bool,
     identify: impl Fn(&Proof) -> Result<Caller, TurnedAway>,
 ) -> Greeted {
     let greeting = async {
@@ -60,7 +62,7 @@ pub(crate) async fn greet(
         };
         match protocol {
             Protocol::Http => Ok(Greeted::Http),
-            Protocol::Socks5 => socks(client, identify).await,
+            Protocol::Socks5 => socks(client, speaks_socks5, identify).await,
             Protocol::Socks4 => {
                 say(&client.io.stream, &SOCKS4_REJECTED).await?;
                 Ok(Greeted::Closed)
@@ -76,9 +78,14 @@ pub(crate) async fn greet(
 
 async fn socks(
     client: &mut Client,
+    speaks_socks5: bool,
     identify: impl Fn(&Proof) -> Result<Caller, TurnedAway>,
 ) -> io::Result<Greeted> {
     let Some(Ok(offered)) = message(client, socks5::greeting).await? else { return Ok(Greeted::Closed) };
+    if !speaks_socks5 {
+        say(&client.io.stream, &socks5::method_reply(Method::None)).await?;
+        return Ok(Greeted::Closed);
+    }
     let caller = if offered.user_pass {
         say(&client.io.stream, &socks5::method_reply(Method::UserPass)).await?;
         let Some(Ok(login)) = message(client, socks5::credentials).await? else {

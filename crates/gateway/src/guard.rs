@@ -3,10 +3,14 @@
 //! It is asked about addresses after resolution, and [`crate::dial`] connects to the very address
 //! that was checked, so that a name whose answer changes between the two gains nothing.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use tollgate_types::{Cidr, Refusal, is_public_address};
 use tollgate_wire::target::{Host, Target};
+
+use crate::ports::Grounds;
+use crate::socket::is_local;
 
 /// Names that mean this machine or this network to whoever resolves them (RFC 6761, RFC 6762,
 /// RFC 8375, and the custom of clouds). Exact, or as the last labels.
@@ -18,6 +22,7 @@ pub(crate) struct Guard {
     allow: Vec<Cidr>,
     blocked_ports: Vec<u16>,
     own: Vec<SocketAddr>,
+    statics: Option<Arc<Grounds>>,
 }
 
 /// A destination is closed.
@@ -34,7 +39,12 @@ impl Guard {
     /// refuses the platform's `own` listeners whatever is opened (else a request could be led
     /// round and round through the gateway).
     pub(crate) fn new(allow: Vec<Cidr>, blocked_ports: Vec<u16>, own: Vec<SocketAddr>) -> Self {
-        Self { allow, blocked_ports, own }
+        Self { allow, blocked_ports, own, statics: None }
+    }
+
+    /// The same that counts static proxies' addresses as the platform's own, too.
+    pub(crate) fn with_statics(self, grounds: Arc<Grounds>) -> Self {
+        Self { statics: Some(grounds), ..self }
     }
 
     /// What can be said before resolution: about the port, and about a literal address.
@@ -88,6 +98,10 @@ impl Guard {
 
     /// Whether connecting there would come back to the platform itself.
     pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        self.statics.as_ref().is_some_and(|grounds| grounds.contain(address)) || self.is_own_listener(address)
+    }
+
+    fn is_own_listener(&self, address: SocketAddr) -> bool {
         self.own.iter().filter(|own| own.port() == address.port()).any(|own| {
             let listening = own.ip().to_canonical();
             // Connecting to the unspecified address means this machine, too.
@@ -99,11 +113,6 @@ impl Guard {
 
 fn blocked(detail: &str) -> Blocked {
     Blocked { refusal: Refusal::HostBlocked, detail: detail.to_owned() }
-}
-
-/// Whether an address is one of this machine's: only those can be bound.
-fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
 }
 
 #[cfg(test)]

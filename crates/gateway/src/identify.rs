@@ -2,13 +2,14 @@
 //! Pure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use tollgate_types::{
-    AccountId, Directory, PasswordTag, Payer, ProxyType, Refusal, SubAccountEntry, SubAccountId,
+    AccountId, Directory, PasswordTag, Payer, ProxyType, Refusal, StaticEntry, SubAccountEntry, SubAccountId,
 };
 use tollgate_wire::username::{self, RouteParams};
 
-use crate::live::Admission;
+use crate::live::{Admission, Traffic};
 
 /// What a request brought to show who it is from.
 #[derive(Clone)]
@@ -29,14 +30,44 @@ pub(crate) enum Proof {
 /// A caller, identified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// Whose funds and limits are drawn on, for which kind of traffic.
-    pub(crate) payer: Payer,
     /// By which right.
     pub(crate) admission: Admission,
     /// The proxy user name, without parameters; empty where the address was enough.
     pub(crate) username: String,
-    /// Where the traffic should leave.
-    pub(crate) route: RouteParams,
+    /// What he is served with.
+    pub(crate) service: Service,
+}
+
+/// What a caller is served with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Metered traffic, by whichever exit matches.
+    Metered {
+        /// Whose funds and limits are drawn on, for which kind of traffic.
+        payer: Payer,
+        /// Where the traffic should leave.
+        route: RouteParams,
+    },
+    /// A static proxy's traffic, from its own address.
+    Static(Arc<StaticEntry>),
+}
+
+impl Caller {
+    /// Whose traffic it is.
+    pub(crate) fn who(&self) -> (AccountId, Option<SubAccountId>) {
+        match &self.service {
+            Service::Metered { payer, .. } => (payer.account, payer.sub_account),
+            Service::Static(entry) => (entry.account, None),
+        }
+    }
+
+    /// Of which kind it is.
+    pub(crate) fn traffic(&self) -> Traffic {
+        match &self.service {
+            Service::Metered { payer, .. } => Traffic::Metered(payer.proxy_type),
+            Service::Static(entry) => Traffic::Static(entry.id, entry.static_type),
+        }
+    }
 }
 
 /// Why a caller was turned away.
@@ -52,7 +83,8 @@ pub(crate) struct TurnedAway {
     pub(crate) failed_login: bool,
 }
 
-/// Identifies a caller on a port of one type, or (`None`) on the port for all.
+/// Identifies a caller on a port of one type, or (`None`) on the port for all. Static proxies have
+/// addresses of their own: [`crate::statics::identify`].
 ///
 /// Credentials win over the whitelist wherever both could apply. The work for an unknown name is
 /// that for a wrong password, and that somebody is blocked is said only to who knows the password.
@@ -98,11 +130,11 @@ fn by_credentials(
     require_active(directory, entry)?;
     let proxy_type = agreed_type(parsed.route.proxy_type, port_type)
         .map_err(|detail| because(Refusal::BadParam, detail, who))?;
+    let payer = Payer { account: entry.account, sub_account: Some(entry.id), proxy_type };
     Ok(Caller {
-        payer: Payer { account: entry.account, sub_account: Some(entry.id), proxy_type },
         admission: Admission::Credentials(entry.id, entry.password),
         username: parsed.name,
-        route: parsed.route,
+        service: Service::Metered { payer, route: parsed.route },
     })
 }
 
@@ -126,11 +158,11 @@ fn by_address(
         _ => return Err(suspended(entry.account, None)),
     }
     let proxy_type = port_type.unwrap_or(ProxyType::Residential);
+    let payer = Payer { account: entry.account, sub_account: None, proxy_type };
     Ok(Caller {
-        payer: Payer { account: entry.account, sub_account: None, proxy_type },
         admission: Admission::Whitelist(entry.id),
         username: String::new(),
-        route: RouteParams::default(),
+        service: Service::Metered { payer, route: RouteParams::default() },
     })
 }
 
@@ -144,7 +176,7 @@ fn agreed_type(asked: Option<ProxyType>, port: Option<ProxyType>) -> Result<Prox
     }
 }
 
-fn unknown(detail: &str, failed_login: bool) -> TurnedAway {
+pub(crate) fn unknown(detail: &str, failed_login: bool) -> TurnedAway {
     TurnedAway { refusal: Refusal::AuthRequired, detail: detail.to_owned(), who: None, failed_login }
 }
 
@@ -193,12 +225,21 @@ mod tests {
         identify(&directory(), &proof, "192.0.2.1".parse().unwrap(), port).map_err(|no| no.refusal)
     }
 
+    /// The type of traffic that a caller gets.
+    fn type_for(user: &str, port: Option<ProxyType>) -> Result<ProxyType, Refusal> {
+        match try_as(user, "secret", port)?.traffic() {
+            Traffic::Metered(proxy_type) => Ok(proxy_type),
+            Traffic::Static(..) => panic!("no static proxy is called"),
+        }
+    }
+
     #[test]
     fn credentials_name_a_sub_account() {
         let caller = try_as("alice-country-us", "secret", None).unwrap();
-        assert_eq!(caller.payer.sub_account, Some(SubAccountId::new(10)));
-        assert_eq!(caller.payer.proxy_type, ProxyType::Residential);
-        assert!(caller.route.country.is_some());
+        assert_eq!(caller.who(), (AccountId::new(1), Some(SubAccountId::new(10))));
+        assert_eq!(caller.traffic(), Traffic::Metered(ProxyType::Residential));
+        let Service::Metered { route, .. } = caller.service else { panic!("it is metered") };
+        assert!(route.country.is_some());
     }
 
     #[test]
@@ -223,11 +264,11 @@ mod tests {
     #[test]
     fn the_type_must_agree_with_the_port() {
         let mobile = Some(ProxyType::Mobile);
-        assert_eq!(try_as("alice", "secret", mobile).unwrap().payer.proxy_type, ProxyType::Mobile);
-        assert_eq!(try_as("alice-type-mob", "secret", None).unwrap().payer.proxy_type, ProxyType::Mobile);
-        assert!(try_as("alice-type-mobile", "secret", mobile).is_ok());
-        assert_eq!(try_as("alice-type-dc", "secret", mobile), Err(Refusal::BadParam));
-        assert_eq!(try_as("alice-nonsense-1", "secret", None), Err(Refusal::BadParam));
+        assert_eq!(type_for("alice", mobile), Ok(ProxyType::Mobile));
+        assert_eq!(type_for("alice-type-mob", None), Ok(ProxyType::Mobile));
+        assert_eq!(type_for("alice-type-mobile", mobile), Ok(ProxyType::Mobile));
+        assert_eq!(type_for("alice-type-dc", mobile), Err(Refusal::BadParam));
+        assert_eq!(type_for("alice-nonsense-1", None), Err(Refusal::BadParam));
     }
 
     #[test]
@@ -238,7 +279,7 @@ mod tests {
         };
         let caller = by("::ffff:192.0.2.1").unwrap();
         assert_eq!(caller.admission, Admission::Whitelist(WhitelistId::new(20)));
-        assert_eq!(caller.payer.sub_account, None);
+        assert_eq!(caller.who(), (AccountId::new(1), None));
         assert_eq!(by("192.0.2.2"), Err((Refusal::UserBlocked, false)));
         assert_eq!(by("192.0.2.3"), Err((Refusal::AuthRequired, false)));
     }

@@ -1,12 +1,13 @@
 //! The data plane: listen → greet → identify → admit → route → dial → relay.
 //!
 //! Knows no SQL, no money and no JSON. What it needs from the rest of the house is the one trait
-//! [`Control`]. Nothing is forwarded that has not been granted: every payload byte passes a
-//! [`Purse`].
+//! [`Control`]. Nothing metered is forwarded that has not been granted: every payload byte passes a
+//! [`Purse`], or is counted for a static proxy.
 
 // Metering: what may be forwarded, and saying what was.
 mod book;
 mod control;
+mod funds;
 mod journal;
 mod keep;
 mod live;
@@ -16,6 +17,7 @@ mod purses;
 mod report;
 mod revoke;
 mod stats;
+mod tally;
 #[cfg(test)]
 mod testing;
 
@@ -34,18 +36,20 @@ mod health;
 mod identify;
 mod listen;
 mod meter;
+mod ports;
 mod refuse;
 mod resolve;
 mod route;
 mod serve;
 mod sessions;
 mod socket;
+mod statics;
 mod tunnel;
 
 pub use config::GatewayConfig;
 pub use control::Control;
 pub use gateway::{Gateway, Run, StartError};
 pub use health::ExitStatus;
-pub use live::{Admission, ConnectionInfo, ConnectionView};
+pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
 pub use stats::Stats;

@@ -1,17 +1,18 @@
 //! Listening: one accept loop per port. Being out of file descriptors slows it down; nothing ends
-//! it but the gateway's end.
+//! it but the gateway's end, or that its port is not needed any more.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tollgate_types::ProxyType;
 
-use crate::client::{Buffered, Client};
+use crate::client::{Buffered, Client, Entrance};
 use crate::control::Control;
 use crate::gateway::Shared;
 use crate::serve::serve;
@@ -28,7 +29,16 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Port {
     listener: TcpListener,
-    proxy_type: Option<ProxyType>,
+    kind: Kind,
+}
+
+/// For whom a port is.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// For metered traffic, of one type or (`None`) of all.
+    Metered(Option<ProxyType>),
+    /// For the static proxies that are reached on it.
+    Static,
 }
 
 impl Port {
@@ -38,9 +48,27 @@ impl Port {
     /// The address cannot be bound.
     pub(crate) fn bind(address: SocketAddr, proxy_type: Option<ProxyType>) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(Self { listener: socket.listen(BACKLOG)?, proxy_type })
+        Ok(Self { listener: listen(socket, address)?, kind: Kind::Metered(proxy_type) })
+    }
+
+    /// Binds a port for static proxies on every address of the machine: of both families by one
+    /// socket, where the machine has both.
+    ///
+    /// # Errors
+    /// The port cannot be bound.
+    pub(crate) fn bind_everywhere(port: u16) -> io::Result<Self> {
+        let both = || {
+            let socket = TcpSocket::new_v6()?;
+            SockRef::from(&socket).set_only_v6(false)?;
+            listen(socket, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)))
+        };
+        let listener = match both() {
+            Err(error) if socket::lacks_ipv6(&error) => {
+                listen(TcpSocket::new_v4()?, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))?
+            }
+            listener => listener?,
+        };
+        Ok(Self { listener, kind: Kind::Static })
     }
 
     /// Where it listens.
@@ -48,7 +76,7 @@ impl Port {
         self.listener.local_addr()
     }
 
-    /// Accepts until the gateway drains; the port closes with that.
+    /// Accepts until the gateway drains, or this is dropped; the port closes with that.
     pub(crate) async fn accept<C: Control>(self, gw: Arc<Shared<C>>) {
         let mut next_log = Instant::now();
         loop {
@@ -59,6 +87,7 @@ impl Port {
             match accepted {
                 Ok((stream, peer)) => {
                     gw.stats.accepted.fetch_add(1, Ordering::Relaxed);
+                    let Some(entrance) = self.entrance(&stream, &gw) else { continue };
                     // Too many already: closed unread, before it can cost anything.
                     let Ok(permit) = gw.open.clone().try_acquire_owned() else {
                         gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
@@ -66,7 +95,7 @@ impl Port {
                     };
                     socket::prepare(&stream);
                     let io = Buffered::new(stream, Vec::new());
-                    let client = Client { io, peer, port_type: self.proxy_type, _permit: permit };
+                    let client = Client { io, peer: canonical(peer), entrance, _permit: permit };
                     tokio::spawn(run(client, gw.clone()));
                 }
                 Err(error) => {
@@ -82,6 +111,35 @@ impl Port {
             }
         }
     }
+}
+
+impl Port {
+    /// Where a connection came in; `None` where that is nobody's address, and the connection is
+    /// closed unread, before it can cost anything.
+    fn entrance<C: Control>(&self, stream: &TcpStream, gw: &Shared<C>) -> Option<Entrance> {
+        match self.kind {
+            Kind::Metered(proxy_type) => Some(Entrance::Metered(proxy_type)),
+            Kind::Static => {
+                // Without an address it is over already.
+                let local = canonical(stream.local_addr().ok()?);
+                let is_proxy = gw.directory().static_at(local).is_some();
+                let counter = if is_proxy { &gw.stats.static_accepted } else { &gw.stats.static_strays };
+                counter.fetch_add(1, Ordering::Relaxed);
+                is_proxy.then_some(Entrance::Static(local))
+            }
+        }
+    }
+}
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// An IPv4 address that came through a socket for both families is the IPv4 one.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Serves one client, until the gateway stops at the latest.

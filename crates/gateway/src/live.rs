@@ -7,26 +7,44 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use tollgate_types::{ConnectionId, Directory, ExitId, PasswordTag, Payer, SubAccountId, Time, WhitelistId};
+use tollgate_types::{
+    AccountId, Clock, ConnectionId, Directory, ExitId, PasswordTag, ProxyType, StaticEntry, StaticProxyId,
+    StaticType, SubAccountId, Time, WhitelistId,
+};
 
-use crate::purse::Purse;
-use crate::revoke::still_admitted;
+use crate::funds::Funds;
+use crate::revoke::{Standing, still_admitted};
 use crate::stats::Stats;
 
 /// On what grounds a connection was admitted: looked at again whenever the directory changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// By a user name and this password.
     Credentials(SubAccountId, PasswordTag),
     /// By its address.
     Whitelist(WhitelistId),
+    /// To a static proxy, as it was then: by its own password, or by its owner's listed address.
+    Static(Arc<StaticEntry>, Option<WhitelistId>),
+}
+
+/// Of which kind a connection's traffic is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// Metered against packages and wallet.
+    Metered(ProxyType),
+    /// A static proxy's: counted for statistics.
+    Static(StaticProxyId, StaticType),
 }
 
 /// What is known of a connection when it is admitted.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
-    /// Who pays.
-    pub payer: Payer,
+    /// Whose it is.
+    pub account: AccountId,
+    /// The sub-account that opened it; `None` for static proxies, and where the address was enough.
+    pub sub_account: Option<SubAccountId>,
+    /// Of which kind its traffic is.
+    pub traffic: Traffic,
     /// The proxy user name; empty where the address was enough.
     pub username: String,
     /// The client's address.
@@ -46,7 +64,7 @@ pub struct ConnectionView {
     pub id: ConnectionId,
     /// What was known when it was admitted.
     pub info: ConnectionInfo,
-    /// The exit it leaves through; `None` until one is reached.
+    /// The exit it leaves through; `None` until one is reached, and for static proxies.
     pub exit: Option<ExitId>,
     /// Payload bytes from the client so far.
     pub bytes_up: u64,
@@ -54,13 +72,18 @@ pub struct ConnectionView {
     pub bytes_down: u64,
 }
 
+/// When nothing expires.
+const NEVER: i64 = i64::MAX;
+
 /// All live connections of a gateway.
-#[derive(Debug)]
 pub(crate) struct Live {
     entries: Mutex<HashMap<ConnectionId, Arc<Entry>>>,
     last_id: AtomicI64,
     /// The newest directory: at least as new as the one that a caller was just identified in.
     directory: watch::Receiver<Arc<Directory>>,
+    clock: Arc<dyn Clock>,
+    /// No connection's right ends before this moment, in microseconds, as far as is known.
+    next_expiry: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -68,8 +91,8 @@ struct Entry {
     id: ConnectionId,
     info: ConnectionInfo,
     admission: Admission,
-    purse: Arc<Purse>,
-    /// As [`Purse::join`] said.
+    funds: Funds,
+    /// As [`Funds::join`] said.
     joined: u64,
     exit: AtomicI64,
     bytes_up: AtomicU64,
@@ -80,7 +103,6 @@ struct Entry {
 }
 
 /// A connection's place among the live ones, until it is dropped.
-#[derive(Debug)]
 pub(crate) struct LiveConnection {
     live: Arc<Live>,
     entry: Arc<Entry>,
@@ -88,8 +110,9 @@ pub(crate) struct LiveConnection {
 
 impl Live {
     /// Nobody yet.
-    pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>) -> Self {
-        Self { entries: Mutex::default(), last_id: AtomicI64::new(0), directory }
+    pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>, clock: Arc<dyn Clock>) -> Self {
+        let next_expiry = AtomicI64::new(NEVER);
+        Self { entries: Mutex::default(), last_id: AtomicI64::new(0), directory, clock, next_expiry }
     }
 
     /// Enters a connection. Where the right to it was lost since the caller was identified, it is
@@ -97,7 +120,7 @@ impl Live {
     pub(crate) fn enter(
         self: &Arc<Self>,
         info: ConnectionInfo,
-        purse: Arc<Purse>,
+        funds: Funds,
         admission: Admission,
         stats: Arc<Stats>,
     ) -> LiveConnection {
@@ -106,8 +129,8 @@ impl Live {
             id,
             info,
             admission,
-            joined: purse.join(),
-            purse,
+            joined: funds.join(),
+            funds,
             exit: AtomicI64::new(0),
             bytes_up: AtomicU64::new(0),
             bytes_down: AtomicU64::new(0),
@@ -119,9 +142,7 @@ impl Live {
         // Looked at after the entry is in: either a new directory's sweep finds the entry, or the
         // directory is found here.
         let newest = self.directory.borrow().clone();
-        if !entry.is_admitted(&newest) {
-            entry.cut();
-        }
+        self.hold_against(&newest, &entry);
         LiveConnection { live: self.clone(), entry }
     }
 
@@ -141,11 +162,28 @@ impl Live {
     /// Holds every connection against the newest directory, and cuts those that have lost their
     /// right.
     pub(crate) fn recheck(&self) {
+        // Before the entries are looked at: whoever enters later says himself when his right ends.
+        self.next_expiry.store(NEVER, Ordering::SeqCst);
         let entries = self.all();
         // Looked at after the entries: nobody is held against a directory older than his login.
         let newest = self.directory.borrow().clone();
-        let lost = entries.into_iter().filter(|entry| !entry.is_admitted(&newest));
-        lost.for_each(|entry| entry.cut());
+        entries.iter().for_each(|entry| self.hold_against(&newest, entry));
+    }
+
+    /// Whether a right may have ended by itself since connections were looked at.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.clock.now().micros() >= self.next_expiry.load(Ordering::SeqCst)
+    }
+
+    fn hold_against(&self, newest: &Directory, entry: &Entry) {
+        let (info, peer) = (&entry.info, entry.info.client.ip());
+        match still_admitted(newest, info.account, &entry.admission, peer, self.clock.now()) {
+            Standing::Lost => entry.cut(),
+            Standing::Kept => {}
+            Standing::Until(end) => {
+                self.next_expiry.fetch_min(end.micros(), Ordering::SeqCst);
+            }
+        }
     }
 
     fn all(&self) -> Vec<Arc<Entry>> {
@@ -158,10 +196,6 @@ impl Live {
 }
 
 impl Entry {
-    fn is_admitted(&self, directory: &Directory) -> bool {
-        still_admitted(directory, self.info.payer, self.admission, self.info.client.ip())
-    }
-
     fn cut(&self) {
         if !self.is_cut.swap(true, Ordering::SeqCst) {
             self.stats.cuts.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +250,7 @@ impl LiveConnection {
         }
         tokio::select! {
             () = cut => {}
-            () = self.entry.purse.cut_after(self.entry.joined) => self.entry.cut(),
+            () = self.entry.funds.cut_after(self.entry.joined) => self.entry.cut(),
         }
     }
 }
@@ -224,6 +258,6 @@ impl LiveConnection {
 impl Drop for LiveConnection {
     fn drop(&mut self) {
         self.live.entries().remove(&self.entry.id);
-        self.entry.purse.leave();
+        self.entry.funds.leave();
     }
 }

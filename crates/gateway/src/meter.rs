@@ -1,4 +1,4 @@
-//! The meter of one connection: bytes are forwarded only out of what its purse has granted, and
+//! The meter of one connection: bytes are forwarded only out of what its funds have granted, and
 //! both count what was written, each direction at the far side's socket.
 
 use std::io;
@@ -9,8 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tollgate_types::LeaseDenied;
 
+use crate::funds::Funds;
 use crate::live::LiveConnection;
-use crate::purse::Purse;
 
 /// The most that is taken, read and written at once.
 pub(crate) const SLICE: usize = 64 * 1024;
@@ -39,13 +39,13 @@ pub(crate) enum Broke {
 
 /// Meters one connection.
 pub(crate) struct Meter<'t> {
-    purse: &'t Purse,
+    funds: &'t Funds,
     live: &'t LiveConnection,
     last_moved: std::sync::Mutex<Instant>,
     idle_timeout: Duration,
 }
 
-/// Bytes taken from the purse for one slice; what is not spent goes back when this is dropped.
+/// Bytes taken from the funds for one slice; what is not spent goes back when this is dropped.
 pub(crate) struct Grant<'t> {
     meter: &'t Meter<'t>,
     left: usize,
@@ -53,13 +53,13 @@ pub(crate) struct Grant<'t> {
 
 impl<'t> Meter<'t> {
     /// A meter that calls the connection idle after so long without a byte in either direction.
-    pub(crate) fn new(purse: &'t Purse, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
-        Self { purse, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
+    pub(crate) fn new(funds: &'t Funds, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
+        Self { funds, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
     }
 
     /// Takes up to so many bytes; `None` while none are granted.
     pub(crate) fn take(&'t self, want: usize) -> Option<Grant<'t>> {
-        let left = self.purse.take(want.min(SLICE));
+        let left = self.funds.take(want.min(SLICE));
         (left > 0).then_some(Grant { meter: self, left })
     }
 
@@ -68,7 +68,7 @@ impl<'t> Meter<'t> {
     /// # Errors
     /// No more bytes will be granted: the connection must end.
     pub(crate) async fn refill(&self) -> Result<(), Broke> {
-        self.purse.refill().await.map_err(Broke::Denied)
+        self.funds.refill().await.map_err(Broke::Denied)
     }
 
     /// Writes all these bytes, as they are granted.
@@ -146,7 +146,7 @@ impl Grant<'_> {
         let surplus = self.left.saturating_sub(bytes);
         self.left -= surplus;
         if surplus > 0 {
-            self.meter.purse.give_back(surplus);
+            self.meter.funds.give_back(surplus);
         }
     }
 
@@ -154,7 +154,7 @@ impl Grant<'_> {
     pub(crate) fn spend(&mut self, way: Way, bytes: usize) {
         let bytes = bytes.min(self.left);
         self.left -= bytes;
-        self.meter.purse.spent(bytes);
+        self.meter.funds.spent(way, bytes);
         self.meter.moved(way, bytes);
     }
 }

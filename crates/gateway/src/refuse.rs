@@ -36,8 +36,7 @@ impl Refused {
 
     /// This caller is refused.
     pub(crate) fn caller(caller: &Caller, refusal: Refusal, detail: impl Into<String>) -> Self {
-        let who = Some((caller.payer.account, caller.payer.sub_account));
-        Self { refusal, detail: detail.into(), who }
+        Self { refusal, detail: detail.into(), who: Some(caller.who()) }
     }
 
     /// This caller's target was not reached.

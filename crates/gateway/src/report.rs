@@ -177,13 +177,13 @@ fn split_last(leases: &[LeaseUsage]) -> (&[LeaseUsage], &[LeaseUsage]) {
 
 /// Trouble that is said when it begins, and again while it lasts, but not each time.
 #[derive(Debug, Default)]
-struct Trouble {
+pub(crate) struct Trouble {
     said_at: Option<Instant>,
 }
 
 impl Trouble {
     /// There is trouble: whether to say so.
-    fn is_news(&mut self) -> bool {
+    pub(crate) fn is_news(&mut self) -> bool {
         let now = Instant::now();
         let is_news = self.said_at.is_none_or(|at| now.saturating_duration_since(at) >= SAY_AGAIN);
         if is_news {
@@ -193,7 +193,7 @@ impl Trouble {
     }
 
     /// There is none: whether it had been said.
-    fn is_over(&mut self) -> bool {
+    pub(crate) fn is_over(&mut self) -> bool {
         self.said_at.take().is_some()
     }
 }

@@ -1,18 +1,23 @@
-//! Rights that are lost while connections live: every new directory is held against them.
+//! Rights that are lost while connections live: every new directory is held against them, and those
+//! that end by themselves are looked at when their time has come.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tollgate_types::{Directory, Payer};
+use tokio::time::sleep;
+use tollgate_types::{AccountId, Directory, Time};
 
 use crate::control::Control;
 use crate::live::{Admission, Live};
 use crate::purses::Purses;
+use crate::statics;
 
 /// Between two looks at all connections at least: changes that come faster are looked at together.
 const SPACING: Duration = Duration::from_millis(100);
+/// How often the clock is looked at. It is not slept towards: it may be set.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// Cuts the connections of whoever lost a right, and has purses ask anew whose limits or funds
 /// were changed, for as long as it is polled.
@@ -27,33 +32,60 @@ pub(crate) async fn watch<C: Control>(
         // granted anew.
         live.recheck();
         purses.recheck();
-        tokio::time::sleep(SPACING).await;
-        if directory.changed().await.is_err() {
-            return;
+        sleep(SPACING).await;
+        loop {
+            tokio::select! {
+                changed = directory.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                () = sleep(GLANCE) => if live.has_expired() {
+                    live.recheck();
+                },
+            }
         }
     }
 }
 
-/// Whether the grounds on which a connection was admitted still hold.
+/// How it stands with the grounds on which a connection was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// They hold.
+    Kept,
+    /// They hold until then.
+    Until(Time),
+    /// They do not hold any more.
+    Lost,
+}
+
+/// Whether the grounds on which a connection of an account was admitted still hold.
 pub(crate) fn still_admitted(
     directory: &Directory,
-    payer: Payer,
-    admission: Admission,
+    account: AccountId,
+    admission: &Admission,
     peer: IpAddr,
-) -> bool {
-    if !directory.accounts.get(&payer.account).is_some_and(|account| account.active) {
-        return false;
+    now: Time,
+) -> Standing {
+    let kept = |holds: bool| if holds { Standing::Kept } else { Standing::Lost };
+    if !directory.accounts.get(&account).is_some_and(|account| account.active) {
+        return Standing::Lost;
     }
     match admission {
         Admission::Credentials(id, password) => {
-            let entry = directory.sub_account(id);
-            entry.is_some_and(|entry| {
-                entry.active && entry.account == payer.account && entry.password == password
-            })
+            let entry = directory.sub_account(*id);
+            kept(
+                entry.is_some_and(|entry| {
+                    entry.active && entry.account == account && entry.password == *password
+                }),
+            )
         }
         Admission::Whitelist(id) => {
             let entry = directory.whitelisted(peer);
-            entry.is_some_and(|entry| entry.id == id && entry.account == payer.account)
+            kept(entry.is_some_and(|entry| entry.id == *id && entry.account == account))
+        }
+        Admission::Static(then, listed) => {
+            let entry = statics::still_admitted(directory, then, *listed, peer, now);
+            entry.map_or(Standing::Lost, |entry| Standing::Until(entry.expires_at))
         }
     }
 }
@@ -63,8 +95,8 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use tollgate_types::{
-        AccountEntry, AccountId, Bytes, DirectoryChange, PasswordKey, ProxyType, SubAccountEntry,
-        SubAccountId, WhitelistEntry, WhitelistId,
+        AccountEntry, Bytes, DirectoryChange, PasswordKey, SubAccountEntry, SubAccountId, WhitelistEntry,
+        WhitelistId,
     };
 
     use super::*;
@@ -103,12 +135,12 @@ mod tests {
     fn keep_right(change: DirectoryChange) -> (bool, bool) {
         let mut directory = directory();
         directory.apply(change);
-        let by = |sub_account, admission| {
-            let payer = Payer { account: ACCOUNT, sub_account, proxy_type: ProxyType::Mobile };
-            still_admitted(&directory, payer, admission, address(1))
+        let by = |admission| {
+            let now = Time::from_micros(0);
+            still_admitted(&directory, ACCOUNT, &admission, address(1), now) == Standing::Kept
         };
         let credentials = Admission::Credentials(SUB_ACCOUNT, key().tag(b"secret"));
-        (by(Some(SUB_ACCOUNT), credentials), by(None, Admission::Whitelist(ENTRY)))
+        (by(credentials), by(Admission::Whitelist(ENTRY)))
     }
 
     #[test]

@@ -31,9 +31,9 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 /// Serves a client until it or we have had enough.
 pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
     let deadline = Instant::now() + gw.config.handshake_timeout;
-    let peer = client.peer.ip();
-    let port_type = client.port_type;
-    match greet(&mut client, deadline, |proof| gw.identify(proof, peer, port_type)).await {
+    let (peer, entrance) = (client.peer.ip(), client.entrance);
+    let identify = |proof: &Proof| gw.identify(proof, peer, entrance);
+    match greet(&mut client, deadline, gw.speaks_socks5(entrance), identify).await {
         Greeted::Http => http(client, deadline, &gw).await,
         Greeted::Socks(request) => match request.caller {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
@@ -63,7 +63,7 @@ async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Ref
     }
 }
 
-/// Admits the caller, chooses exits, and connects by one of them.
+/// Admits the caller, and connects to his target.
 async fn reach<C: Control>(
     gw: &Shared<C>,
     client: &Client,
@@ -72,8 +72,7 @@ async fn reach<C: Control>(
     protocol: &'static str,
 ) -> Result<(Ticket, Upstream), Refused> {
     let ticket = gw.admit(caller, client.peer, target, protocol).await?;
-    let exits = gw.route(&ticket.caller)?;
-    let upstream = gw.dial(&exits, target, &ticket).await?;
+    let upstream = gw.connect(&ticket, target).await?;
     Ok((ticket, upstream))
 }
 
@@ -90,7 +89,7 @@ async fn tunnel<C: Control>(
     }
     // What the head was read into is not needed any more, and a tunnel may rest for long.
     client.io.buf.shrink_to_fit();
-    let meter = Meter::new(&ticket.purse, &ticket.live, gw.config.idle_timeout);
+    let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
     let (early_up, early_down) = (&client.io.buf, &upstream.early);
     let cut = ticket.live.cut();
     let ended = tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
@@ -104,6 +103,10 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
     let mut link = None;
     while let Some(head) = next_request(&mut client, deadline.take(), &limits, &mut link, gw).await {
         let next = match &head.form {
+            _ if !gw.speaks_http(client.entrance) => {
+                let no = Refused::anybody(Refusal::Unsupported, "this static proxy speaks SOCKS5 only");
+                refuse_and_close(&client, &head, gw, &no).await
+            }
             RequestTarget::Authority(target) => {
                 link = None;
                 let target = target.clone();
@@ -209,7 +212,7 @@ async fn connect<C: Control>(
     target: &Target,
     gw: &Shared<C>,
 ) -> Option<Client> {
-    let refused = match gw.identify(&proof(head), client.peer.ip(), client.port_type) {
+    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
         Err(no) => no.into(),
         Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
@@ -239,7 +242,7 @@ async fn forward<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Next {
-    let caller = match gw.identify(&proof(head), client.peer.ip(), client.port_type) {
+    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
         Ok(caller) => caller,
         Err(no) => return refuse_http(client, Some(head), gw, &no.into()).await,
     };
@@ -314,7 +317,7 @@ async fn exchange<C: Control>(
 /// After 101: the connection is a tunnel from here on.
 async fn upgraded<C: Control>(client: Client, link: Option<Link>, gw: &Shared<C>) {
     let Some(link) = link else { return };
-    let meter = Meter::new(&link.ticket.purse, &link.ticket.live, gw.config.idle_timeout);
+    let meter = Meter::new(&link.ticket.funds, &link.ticket.live, gw.config.idle_timeout);
     let cut = link.ticket.live.cut();
     let upstream = &link.upstream.stream;
     let ended = tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;

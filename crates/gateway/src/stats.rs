@@ -36,6 +36,19 @@ pub struct Stats {
     pub journal_failures: AtomicU64,
     /// Live connections cut: a right or the funds were lost, or the operator or the drain ended them.
     pub cuts: AtomicU64,
+    /// Client connections accepted at static proxies' addresses; among `accepted`.
+    pub static_accepted: AtomicU64,
+    /// Client connections closed unread because the address that they came to is nobody's static
+    /// proxy; among `accepted`.
+    pub static_strays: AtomicU64,
+    /// Ports of static proxies that are listened on now.
+    pub static_listeners: AtomicU64,
+    /// Ports of static proxies that cannot be listened on now.
+    pub static_ports_failed: AtomicU64,
+    /// Reports of static proxies' traffic that were taken.
+    pub static_reports: AtomicU64,
+    /// Reports of static proxies' traffic that could not be told then.
+    pub static_report_failures: AtomicU64,
     refusals: [AtomicU64; KINDS],
 }
 
@@ -55,6 +68,12 @@ impl Default for Stats {
             settle_failures: AtomicU64::new(0),
             journal_failures: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
+            static_accepted: AtomicU64::new(0),
+            static_strays: AtomicU64::new(0),
+            static_listeners: AtomicU64::new(0),
+            static_ports_failed: AtomicU64::new(0),
+            static_reports: AtomicU64::new(0),
+            static_report_failures: AtomicU64::new(0),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }

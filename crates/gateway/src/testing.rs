@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tollgate_types::{
-    AccountEntry, AccountId, BootId, ByteLease, Bytes, Directory, DirectoryChange, LeaseDenied, LeaseId,
-    LeaseRequest, PasswordKey, Payer, ProxyType, RefusalNote, Settled, SubAccountEntry, SubAccountId,
-    Unavailable, UsageReport, WhitelistEntry, WhitelistId,
+    AccountEntry, AccountId, BootId, ByteLease, Bytes, Directory, DirectoryChange, GatewayId, LeaseDenied,
+    LeaseId, LeaseRequest, PasswordKey, Payer, ProxyType, RefusalNote, Settled, StaticTraffic,
+    SubAccountEntry, SubAccountId, Unavailable, UsageReport, WhitelistEntry, WhitelistId,
 };
 
 /// The control plane.
@@ -28,6 +28,7 @@ struct State {
     loses_answers: bool,
     asked: usize,
     settled: usize,
+    static_reports: Vec<Vec<StaticTraffic>>,
     faults: Vec<String>,
 }
 
@@ -53,6 +54,7 @@ impl FakeControl {
             loses_answers: false,
             asked: 0,
             settled: 0,
+            static_reports: Vec::new(),
             faults: Vec::new(),
         };
         let directory = Arc::new(Directory::empty(Self::password_key()));
@@ -180,6 +182,11 @@ impl FakeControl {
         self.state().settled
     }
 
+    /// What it was told of static proxies' traffic, report by report.
+    pub(crate) fn static_reports(&self) -> Vec<Vec<StaticTraffic>> {
+        self.state().static_reports.clone()
+    }
+
     /// What a gateway must never do, if it was done.
     pub(crate) fn faults(&self) -> Vec<String> {
         self.state().faults.clone()
@@ -277,6 +284,20 @@ impl crate::Control for FakeControl {
             tokio::time::sleep(latency).await;
         }
         self.take_report(&report)
+    }
+
+    async fn static_traffic(
+        &self,
+        _: GatewayId,
+        _: BootId,
+        counters: Vec<StaticTraffic>,
+    ) -> Result<Settled, Unavailable> {
+        let mut state = self.state();
+        if state.is_away {
+            return Err(Unavailable("away".to_owned()));
+        }
+        state.static_reports.push(counters);
+        if state.loses_answers { Err(Unavailable("the answer is lost".to_owned())) } else { Ok(Settled) }
     }
 
     async fn refused(&self, _: Vec<RefusalNote>) {}

@@ -6,7 +6,8 @@ use tokio::sync::watch;
 use tollgate_core::{Core, leases, refusals};
 use tollgate_gateway::Control;
 use tollgate_types::{
-    ByteLease, Directory, LeaseDenied, LeaseRequest, RefusalNote, Settled, Unavailable, UsageReport,
+    BootId, ByteLease, Directory, GatewayId, LeaseDenied, LeaseRequest, RefusalNote, Settled, StaticTraffic,
+    Unavailable, UsageReport,
 };
 
 /// The core, as the gateway sees it.
@@ -24,6 +25,16 @@ impl Control for InProcess {
 
     async fn settle(&self, report: UsageReport) -> Result<Settled, Unavailable> {
         leases::settle(&self.0, report).await
+    }
+
+    // The core does not count it yet: `statics::count_traffic` goes here.
+    async fn static_traffic(
+        &self,
+        _: GatewayId,
+        _: BootId,
+        _: Vec<StaticTraffic>,
+    ) -> Result<Settled, Unavailable> {
+        Ok(Settled)
     }
 
     async fn refused(&self, notes: Vec<RefusalNote>) {

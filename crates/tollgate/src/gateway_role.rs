@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tollgate_api::{ExitStatus, Live, LiveConnection};
 use tollgate_core::Core;
-use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Run, Stats};
-use tollgate_types::{Bytes, ConnectionId, ExitId, ProxyType, SystemClock};
+use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Run, Stats, Traffic};
+use tollgate_types::{Bytes, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
 use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
@@ -93,6 +93,7 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
             .into_iter()
             .flat_map(|(listen, proxy_type)| listen.0.iter().map(move |address| (*address, proxy_type)))
             .collect(),
+        static_proxies: gateway.static_proxies,
         handshake_timeout: gateway.handshake_timeout,
         head_bytes: gateway.head_bytes,
         head_fields: gateway.head_fields,
@@ -145,18 +146,22 @@ impl Live for GatewayLive {
 
 impl GatewayLive {
     fn show(&self, view: ConnectionView) -> LiveConnection {
-        let payer = view.info.payer;
+        let (static_proxy, proxy_type) = match view.info.traffic {
+            Traffic::Metered(proxy_type) => (None, proxy_type),
+            Traffic::Static(id, static_type) => (Some(id), like(static_type)),
+        };
         let directory = self.core.directory().borrow().clone();
-        let username = payer.sub_account.and_then(|id| directory.sub_account_names.get(&id));
+        let renamed = view.info.sub_account.and_then(|id| directory.sub_account_names.get(&id));
         LiveConnection {
             id: view.id,
-            account: payer.account,
-            sub_account: payer.sub_account,
-            username: username.map(|name| name.to_string()).unwrap_or_default(),
+            account: view.info.account,
+            sub_account: view.info.sub_account,
+            static_proxy,
+            username: renamed.map_or(view.info.username, |name| name.to_string()),
             client: view.info.client,
             target: view.info.target,
             exit: view.exit.unwrap_or(ExitId::new(0)),
-            proxy_type: payer.proxy_type,
+            proxy_type,
             since: view.info.since,
             sent: Bytes::new(view.bytes_up),
             received: Bytes::new(view.bytes_down),
@@ -164,11 +169,19 @@ impl GatewayLive {
     }
 }
 
+/// The type of traffic that a static proxy's is like.
+const fn like(static_type: StaticType) -> ProxyType {
+    match static_type {
+        StaticType::Res => ProxyType::Residential,
+        StaticType::Dc | StaticType::Ipv6 => ProxyType::Datacenter,
+    }
+}
+
 fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     let stats: &Stats = gateway.stats();
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let counter = |name, help, counter| Reading::one(name, Kind::Counter, help, read(counter));
-    let gauge = |name, help, value: usize| Reading::one(name, Kind::Gauge, help, value as u64);
+    let gauge = |name, help, value: u64| Reading::one(name, Kind::Gauge, help, value);
     let labelled = |label, values: &[(&str, u64)]| {
         values.iter().map(|(of, value)| (vec![(label, (*of).to_owned())], *value)).collect::<Vec<_>>()
     };
@@ -182,10 +195,14 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     let exits = gateway.exit_status();
     let healthy = exits.iter().filter(|(_, status)| status.healthy).count();
     let counters = |name, help, values| Reading { name, help, kind: Kind::Counter, values };
-    vec![
-        gauge("gateway_connections", "Live proxied connections", gateway.connections().len()),
-        gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy),
-        gauge("gateway_exits_left_out", "Exits left out for failures in a row", exits.len() - healthy),
+    let mut readings = vec![
+        gauge("gateway_connections", "Live proxied connections", gateway.connections().len() as u64),
+        gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy as u64),
+        gauge(
+            "gateway_exits_left_out",
+            "Exits left out for failures in a row",
+            (exits.len() - healthy) as u64,
+        ),
         counter("gateway_accepted", "Client connections accepted", &stats.accepted),
         counter("gateway_turned_away", "Client connections closed for want of room", &stats.turned_away),
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),
@@ -203,6 +220,51 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
             "gateway_journal_failures",
             "Times the journal could not be written",
             &stats.journal_failures,
+        ),
+    ];
+    readings.extend(readings_of_statics(stats));
+    readings
+}
+
+fn readings_of_statics(stats: &Stats) -> [Reading; 6] {
+    let reading =
+        |name, kind, help, number: &AtomicU64| Reading::one(name, kind, help, number.load(Ordering::Relaxed));
+    [
+        reading(
+            "gateway_static_listeners",
+            Kind::Gauge,
+            "Ports of static proxies that are listened on",
+            &stats.static_listeners,
+        ),
+        reading(
+            "gateway_static_ports_failed",
+            Kind::Gauge,
+            "Ports of static proxies that cannot be listened on just now",
+            &stats.static_ports_failed,
+        ),
+        reading(
+            "gateway_static_accepted",
+            Kind::Counter,
+            "Client connections accepted at static proxies' addresses",
+            &stats.static_accepted,
+        ),
+        reading(
+            "gateway_static_strays",
+            Kind::Counter,
+            "Client connections closed because they came to nobody's address",
+            &stats.static_strays,
+        ),
+        reading(
+            "gateway_static_reports",
+            Kind::Counter,
+            "Reports of static proxies' traffic that were taken",
+            &stats.static_reports,
+        ),
+        reading(
+            "gateway_static_report_failures",
+            Kind::Counter,
+            "Reports of static proxies' traffic that could not be told then",
+            &stats.static_report_failures,
         ),
     ]
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Core, Noun, Page};
-use tollgate_types::{SubAccountId, Zone};
+use tollgate_types::{StaticProxyId, SubAccountId, Zone};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Operator;
@@ -23,11 +23,13 @@ pub(crate) struct ConnectionRecord {
     id: i64,
     /// Whose it is.
     account_id: i64,
-    /// The sub-account that opened it; 0 where its address admitted it.
+    /// The sub-account that opened it; 0 where its address admitted it, and for static proxies.
     subuser_id: i64,
-    /// That sub-account's name; empty likewise.
+    /// The static proxy that it goes through; 0 where it is none.
+    static_proxy_id: i64,
+    /// The name of the sub-account or of the static proxy; empty where its address admitted it.
     username: String,
-    /// The type of traffic.
+    /// The type of traffic. Of static proxies, residential for `res` and datacenter for the others.
     proxy_type: TrafficType,
     /// Where it comes from.
     #[schema(example = "203.0.113.7:51234")]
@@ -35,7 +37,7 @@ pub(crate) struct ConnectionRecord {
     /// Where it goes to.
     #[schema(example = "example.com:443")]
     target: String,
-    /// Through which exit.
+    /// Through which exit; 0 where it leaves from a static proxy's own address.
     exit_id: i64,
     /// Bytes from the client so far.
     #[schema(minimum = 0)]
@@ -54,6 +56,7 @@ impl ConnectionRecord {
             id: connection.id.get(),
             account_id: connection.account.get(),
             subuser_id: connection.sub_account.map_or(0, SubAccountId::get),
+            static_proxy_id: connection.static_proxy.map_or(0, StaticProxyId::get),
             username: connection.username.clone(),
             proxy_type: connection.proxy_type.into(),
             client: connection.client.to_string(),

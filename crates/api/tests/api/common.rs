@@ -148,6 +148,7 @@ impl Live for OneGateway {
             id: ConnectionId::new(7),
             account: AccountId::new(1),
             sub_account: Some(SubAccountId::new(1)),
+            static_proxy: None,
             username: "ann.one".into(),
             client: "203.0.113.7:51234".parse().unwrap(),
             target: "example.com:443".into(),

@@ -83,7 +83,8 @@ impl Packages {
         let reminder = self.remind.and_then(|(_, days)| ahead(days));
         let rebuy = self.rebuy.and_then(|(_, _, days)| ahead(days));
         // Bought often enough for a day: the next one begins.
-        let tomorrow = self.failing.filter(|failing| *failing == "package.rebuy_failed").map(|_| midnight_after(now));
+        let tomorrow =
+            self.failing.filter(|failing| *failing == "package.rebuy_failed").map(|_| midnight_after(now));
         expiries.chain(reminder).chain(rebuy).chain(tomorrow).filter(|at| *at > now).min()
     }
 

@@ -77,7 +77,9 @@ fn of_one(rng: &mut StdRng, customer: usize, days: u64) -> Vec<Act> {
     let mut moments: Vec<Duration> = slots
         .iter()
         .zip(&whats)
-        .map(|(slot, _)| Duration::from_secs(rng.random_range(0..days) * 86_400) + SLOT * u32::try_from(*slot).unwrap())
+        .map(|(slot, _)| {
+            Duration::from_secs(rng.random_range(0..days) * 86_400) + SLOT * u32::try_from(*slot).unwrap()
+        })
         .collect();
     moments.sort();
     moments.into_iter().zip(whats).map(|(at, what)| Act { at, customer, what }).collect()
@@ -104,7 +106,9 @@ fn one(rng: &mut StdRng, is_poor: bool) -> What {
         1..=3 => What::Buy(rng.random_range(0..OFFERS.len())),
         4..=8 => What::Use(rng.random_range(1..=16)),
         9 => What::Remind(rng.random_range(0..6), rng.random_range(0..8)),
-        10..=11 => What::Rebuy(rng.random_range(0..OFFERS.len()), rng.random_range(0..4), rng.random_range(0..4)),
+        10..=11 => {
+            What::Rebuy(rng.random_range(0..OFFERS.len()), rng.random_range(0..4), rng.random_range(0..4))
+        }
         12 => What::NoRebuy,
         13..=15 => What::Order(price(rng), rng.random_bool(0.6)),
         16 => What::AutoRenew(nth(rng), rng.random_bool(0.5)),

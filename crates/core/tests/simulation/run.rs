@@ -248,7 +248,8 @@ impl Simulation {
         if !is_strict || (expected.is_empty() && !acted) {
             return;
         }
-        let (found, cursor) = events::since(&core, customer.account, customer.seen, Some(1000)).await.unwrap();
+        let (found, cursor) =
+            events::since(&core, customer.account, customer.seen, Some(1000)).await.unwrap();
         customer.seen = cursor;
         let mut names: Vec<&str> = found.iter().map(|event| event.kind.as_str()).collect();
         names.sort_unstable();
@@ -266,7 +267,8 @@ impl Simulation {
             self.look_at(number, at, true).await;
             outcome.customers.push(self.outcome_of(number).await);
         }
-        let dead = jobs::list(self.core(), Some("dead".into()), Page::new(None, None).unwrap()).await.unwrap();
+        let dead =
+            jobs::list(self.core(), Some("dead".into()), Page::new(None, None).unwrap()).await.unwrap();
         assert_eq!(dead.0, []);
         let report = audit::run(self.core()).await.unwrap();
         assert!(report.differences.is_empty(), "{:?}", report.differences);
@@ -388,7 +390,8 @@ impl Simulation {
             What::Order(item, auto) => self.order(core, number, item, auto, now).await,
             What::AutoRenew(nth, on) => {
                 let customer = &mut self.customers[number];
-                let Some(proxy) = customer.statics.proxies.get_mut(nth).filter(|proxy| proxy.is_live(now)) else {
+                let Some(proxy) = customer.statics.proxies.get_mut(nth).filter(|proxy| proxy.is_live(now))
+                else {
                     return;
                 };
                 statics::set_auto_rebuy(core, account, kind, proxy.id, on).await.unwrap();
@@ -427,10 +430,12 @@ impl Simulation {
             }
             What::Refund(nth, approved) => {
                 let customer = &mut self.customers[number];
-                let Some(proxy) = customer.statics.proxies.get_mut(nth).filter(|proxy| proxy.is_live(now)) else {
+                let Some(proxy) = customer.statics.proxies.get_mut(nth).filter(|proxy| proxy.is_live(now))
+                else {
                     return;
                 };
-                let (request, offered) = statics::refund(core, account, proxy.id, "no need".into()).await.unwrap();
+                let (request, offered) =
+                    statics::refund(core, account, proxy.id, "no need".into()).await.unwrap();
                 assert_eq!(offered.get(), proxy.refund(now), "{proxy:?}");
                 if !approved {
                     return statics::refuse(core, Actor::Operator, request, "no".into()).await.unwrap();
@@ -468,7 +473,8 @@ impl Simulation {
             order_no: Some(ordered.order_no),
             ..StaticFilter::default()
         };
-        let (mut proxies, _) = statics::list(core, account, filter, Page::new(None, None).unwrap()).await.unwrap();
+        let (mut proxies, _) =
+            statics::list(core, account, filter, Page::new(None, None).unwrap()).await.unwrap();
         proxies.sort_by_key(|proxy| proxy.id);
         assert_eq!(i64::try_from(proxies.len()).unwrap(), count);
         for proxy in proxies {

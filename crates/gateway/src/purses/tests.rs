@@ -11,10 +11,11 @@ use std::path::Path;
 
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
-use tollgate_types::{AccountEntry, AccountId, DirectoryChange, SubAccountEntry, Time};
+use tollgate_types::{AccountEntry, AccountId, DirectoryChange, SubAccountEntry, SystemClock, Time};
 
 use super::*;
-use crate::live::{Admission, ConnectionInfo, Live, LiveConnection};
+use crate::funds::Funds;
+use crate::live::{Admission, ConnectionInfo, Live, LiveConnection, Traffic};
 use crate::revoke;
 use crate::testing::{FakeControl, payer, payer_of};
 
@@ -54,7 +55,7 @@ impl Run {
     fn start_on(control: &Arc<FakeControl>, journal: (Journal, Vec<LeaseUsage>), boot: i64) -> Self {
         let stats = Arc::new(Stats::default());
         let purses = Purses::new(control.clone(), BootId::new(boot), journal, stats.clone());
-        let live = Arc::new(Live::new(control.directory()));
+        let live = Arc::new(Live::new(control.directory(), Arc::new(SystemClock)));
         let reporting = {
             let purses = purses.clone();
             tokio::spawn(async move { purses.run().await })
@@ -84,14 +85,16 @@ impl Run {
 
     fn enter(&self, purse: &Arc<Purse>, admission: Admission) -> LiveConnection {
         let info = ConnectionInfo {
-            payer: purse.payer(),
+            account: purse.payer().account,
+            sub_account: purse.payer().sub_account,
+            traffic: Traffic::Metered(purse.payer().proxy_type),
             username: String::new(),
             client: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
             target: "example.com:443".to_owned(),
             protocol: "connect",
             since: Time::from_micros(0),
         };
-        self.live.enter(info, purse.clone(), admission, self.stats.clone())
+        self.live.enter(info, Funds::Purse(purse.clone()), admission, self.stats.clone())
     }
 
     /// Everything comes to rest without anybody's doing: nothing is held, nothing is remembered, and

@@ -6,5 +6,6 @@ mod exits;
 mod forwarding;
 mod metering;
 mod refusals;
+mod statics;
 mod tunnels;
 mod world;

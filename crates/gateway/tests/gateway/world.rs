@@ -3,20 +3,21 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tollgate_gateway::{Control, Gateway, GatewayConfig, Run};
 use tollgate_types::{
-    AccountEntry, AccountId, ByteLease, Bytes, Directory, DirectoryChange, Exit, ExitId, ExitKind,
-    LeaseDenied, LeaseId, LeaseRequest, PasswordKey, Payer, Pools, ProxyType, RefusalNote, Settled,
-    SubAccountEntry, SubAccountId, SystemClock, Unavailable, UsageReport, WhitelistEntry, WhitelistId,
+    AccountEntry, AccountId, BootId, ByteLease, Bytes, Clock, Directory, DirectoryChange, Exit, ExitId,
+    ExitKind, GatewayId, LeaseDenied, LeaseId, LeaseRequest, PasswordKey, Payer, Pools, ProxyType,
+    RefusalNote, Settled, StaticTraffic, SubAccountEntry, SubAccountId, SystemClock, Unavailable,
+    UsageReport, WhitelistEntry, WhitelistId,
 };
 
 /// Longer than anything here should ever take.
@@ -34,6 +35,20 @@ pub(crate) struct FakeControl {
     directory: watch::Sender<Arc<Directory>>,
     books: Mutex<Books>,
     pub(crate) notes: Mutex<Vec<RefusalNote>>,
+    pub(crate) told: Mutex<Told>,
+}
+
+/// What the control plane was told of static proxies' traffic.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// Every report that was taken.
+    pub(crate) reports: Vec<Vec<StaticTraffic>>,
+    /// It does not take reports just now.
+    pub(crate) is_away: bool,
+    /// It takes them, but the answer is lost.
+    pub(crate) loses_answers: bool,
+    /// How many reports were not answered well.
+    pub(crate) failures: usize,
 }
 
 #[derive(Default)]
@@ -85,6 +100,23 @@ impl Control for FakeControl {
             assert!(lease.used <= lease.granted, "more used than granted");
             let of = purse_of(&lease.payer);
             *books.funds.get_mut(&of).unwrap() += back;
+        }
+        Ok(Settled)
+    }
+
+    async fn static_traffic(
+        &self,
+        _: GatewayId,
+        _: BootId,
+        counters: Vec<StaticTraffic>,
+    ) -> Result<Settled, Unavailable> {
+        let mut told = self.told.lock().unwrap();
+        if !told.is_away {
+            told.reports.push(counters);
+        }
+        if told.is_away || told.loses_answers {
+            told.failures += 1;
+            return Err(Unavailable("as the test wants it".to_owned()));
         }
         Ok(Settled)
     }
@@ -168,6 +200,15 @@ impl World {
 
     /// With these exits, and the settings changed so.
     pub(crate) async fn with(exits: Vec<Exit>, change: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::at(Arc::new(SystemClock), exits, change).await
+    }
+
+    /// The same, and it is as late as a clock says.
+    pub(crate) async fn at(
+        clock: Arc<dyn Clock>,
+        exits: Vec<Exit>,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
         let mut directory = Directory::empty(PasswordKey::new([7; 32]));
         let account = AccountEntry { id: AccountId::new(1), active: true, funds_epoch: 0 };
         directory.apply(DirectoryChange::Account(account));
@@ -183,6 +224,7 @@ impl World {
             directory: watch::Sender::new(Arc::new(directory)),
             books: Mutex::default(),
             notes: Mutex::default(),
+            told: Mutex::default(),
         });
         let loopback = "127.0.0.1:0".parse().unwrap();
         let mut config = GatewayConfig {
@@ -196,7 +238,7 @@ impl World {
         change(&mut config);
         let folder = tempfile::tempdir().unwrap();
         let run = Run { folder: folder.path(), seed: [3; 32] };
-        let gateway = Gateway::start(config, control.clone(), run, Arc::new(SystemClock)).await.unwrap();
+        let gateway = Gateway::start(config, control.clone(), run, clock).await.unwrap();
         let [any, mobile] = *gateway.local_addrs() else { panic!("two ports") };
         Self { gateway, control, any, mobile, _folder: folder }
     }
@@ -257,6 +299,13 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "this is a client of the gateway, not the gateway")]
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buf: Vec::new() }
+    }
+
+    /// A client that comes from this address of the machine.
+    pub(crate) async fn from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
+        socket.bind(SocketAddr::new(source, 0)).unwrap();
+        Self { stream: socket.connect(address).await.unwrap(), buf: Vec::new() }
     }
 
     pub(crate) fn over(stream: TcpStream) -> Self {
@@ -331,7 +380,16 @@ where
     F: Fn(Client) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    origin_at("127.0.0.1".parse().unwrap(), serve).await
+}
+
+/// The same at another address of the machine.
+pub(crate) async fn origin_at<F, Fut>(ip: IpAddr, serve: F) -> SocketAddr
+where
+    F: Fn(Client) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind(SocketAddr::new(ip, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -115,6 +115,9 @@ section! {
         datacenter: Listen = "127.0.0.1:7002",
         /// Addresses of the port for mobile traffic.
         mobile: Listen = "127.0.0.1:7003",
+        /// Whether static proxies are served: on every address of this machine, on the ports that
+        /// they are reached on.
+        static_proxies: bool = "true",
         /// Ranges of addresses that may be reached although they are private, loopback or the
         /// like.
         allow_destinations: Destinations = "",
@@ -142,7 +145,8 @@ section! {
         head_fields: usize = "100",
         /// Client connections at once.
         max_connections: usize = "20000",
-        /// Connections at once of one sub-account, or of one whitelisted address; 0 = no limit.
+        /// Connections at once of one sub-account, of one whitelisted address, or of one static
+        /// proxy; 0 = no limit.
         max_connections_per_caller: u32 = "5000",
         /// Failed logins a minute from one address; 0 = no limit.
         failed_logins: u32 = "100",

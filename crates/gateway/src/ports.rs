@@ -1,0 +1,153 @@
+//! The ports of static proxies. Each has one listener on every address of the machine, however many
+//! proxies are reached on it: the address that a connection came to tells them apart.
+//!
+//! Which ports there are follows the directory. One that cannot be had just now (it is taken, or
+//! needs a privilege) is said once, counted, and tried again with every change and every few
+//! seconds; the others are unaffected.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tollgate_types::Directory;
+
+use crate::control::Control;
+use crate::gateway::Shared;
+use crate::listen::Port;
+use crate::socket;
+
+/// Between two looks at the directory at least.
+const SPACING: Duration = Duration::from_millis(100);
+
+/// How often ports that could not be had are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What belongs to static proxies here: their addresses, and the ports that are open for them.
+#[derive(Debug)]
+pub(crate) struct Grounds {
+    directory: watch::Receiver<Arc<Directory>>,
+    open: Mutex<HashSet<u16>>,
+}
+
+impl Grounds {
+    /// No port is open yet.
+    pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>) -> Self {
+        Self { directory, open: Mutex::default() }
+    }
+
+    /// Whether an address is a static proxy's, on this gateway or another one, or is served by one
+    /// of the open ports.
+    pub(crate) fn contain(&self, address: SocketAddr) -> bool {
+        let is_proxy = self.directory.borrow().static_at(address).is_some();
+        is_proxy || (self.is_open(address.port()) && socket::is_local(address.ip()))
+    }
+
+    fn is_open(&self, port: u16) -> bool {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(&port)
+    }
+
+    fn set_open(&self, ports: HashSet<u16>) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+}
+
+/// Opens and closes ports.
+pub(crate) struct Ports<C: Control> {
+    gw: Arc<Shared<C>>,
+    directory: watch::Receiver<Arc<Directory>>,
+    /// What the directory was that the ports were last matched with.
+    seen: Option<Arc<Directory>>,
+    /// The ports that proxies are reached on.
+    wanted: BTreeSet<u16>,
+    open: BTreeMap<u16, JoinHandle<()>>,
+    failed: BTreeSet<u16>,
+}
+
+impl<C: Control> Ports<C> {
+    /// No port is open yet.
+    pub(crate) fn new(gw: Arc<Shared<C>>, directory: watch::Receiver<Arc<Directory>>) -> Self {
+        let (wanted, open, failed) = Default::default();
+        Self { gw, directory, seen: None, wanted, open, failed }
+    }
+
+    /// Follows the directory until the gateway drains.
+    pub(crate) async fn run(mut self) {
+        let gw = self.gw.clone();
+        tokio::select! {
+            () = self.follow() => {}
+            // The listeners end by themselves.
+            () = gw.draining() => {}
+        }
+        self.open.clear();
+        self.failed.clear();
+        self.tell();
+    }
+
+    async fn follow(&mut self) {
+        loop {
+            self.match_directory();
+            sleep(SPACING).await;
+            tokio::select! {
+                changed = self.directory.changed() => if changed.is_err() {
+                    return;
+                },
+                () = sleep(AGAIN), if !self.failed.is_empty() => {}
+            }
+        }
+    }
+
+    /// Opens the ports that are missing, and closes those that nobody is reached on any more.
+    pub(crate) fn match_directory(&mut self) {
+        let newest = self.directory.borrow_and_update().clone();
+        if self.seen.as_ref().is_none_or(|seen| !seen.statics.ptr_eq(&newest.statics)) {
+            // No proxy is reached on port 0: that would be a port of the system's choice.
+            self.wanted = newest.statics.keys().map(SocketAddr::port).filter(|port| *port != 0).collect();
+            self.seen = Some(newest);
+            self.close_unwanted();
+        }
+        let missing: Vec<u16> =
+            self.wanted.iter().copied().filter(|port| !self.open.contains_key(port)).collect();
+        missing.into_iter().for_each(|port| self.open(port));
+        self.tell();
+    }
+
+    fn close_unwanted(&mut self) {
+        let wanted = &self.wanted;
+        self.failed.retain(|port| wanted.contains(port));
+        self.open.retain(|port, listening| {
+            let stays = wanted.contains(port);
+            if !stays {
+                tracing::info!(port, "a port of static proxies is closed");
+                listening.abort();
+            }
+            stays
+        });
+    }
+
+    fn open(&mut self, port: u16) {
+        match Port::bind_everywhere(port) {
+            Ok(bound) => {
+                tracing::info!(port, "a port of static proxies is open");
+                self.failed.remove(&port);
+                self.open.insert(port, tokio::spawn(bound.accept(self.gw.clone())));
+            }
+            Err(error) => {
+                if self.failed.insert(port) {
+                    tracing::warn!(port, %error, "a port of static proxies cannot be listened on; it is tried again");
+                }
+            }
+        }
+    }
+
+    fn tell(&self) {
+        self.gw.grounds.set_open(self.open.keys().copied().collect());
+        let stats = &self.gw.stats;
+        stats.static_listeners.store(self.open.len() as u64, Ordering::Relaxed);
+        stats.static_ports_failed.store(self.failed.len() as u64, Ordering::Relaxed);
+    }
+}
