@@ -27,6 +27,12 @@ use crate::settings::{MasterKey, Settings};
 /// Long work says how far it has got this often.
 const WORDS_EVERY: Duration = Duration::from_secs(2);
 
+/// What is said of a backup of a database on which an older program runs.
+const BROUGHT_UP_TO_DATE: &str = "\
+The database is that of an older version of this program. The backup has been brought up to date: it is restored
+with this version or a later one only.
+";
+
 /// What a copy came to.
 struct Copied {
     tables: usize,
@@ -40,21 +46,22 @@ impl Copied {
         self.report.differences.is_empty() || accept_differences
     }
 
-    /// What was done, or why nothing was, and what the audit found.
-    fn say(&self, done: &str) -> anyhow::Result<ExitCode> {
+    /// What the audit found, what was done and how much, and what is to be known besides.
+    fn say(&self, done: &str, besides: &str) -> anyhow::Result<ExitCode> {
         let Report { compared, differences } = &self.report;
         let lines: String = differences.iter().map(|difference| format!("{difference}\n")).collect();
         let (tables, rows, found) = (self.tables, self.rows, differences.len());
         let counts = format!("{tables} tables, {rows} rows; {compared} figures audited, {found} differ");
-        say(&format!("{lines}{done}\n{counts}\n"))
+        say(&format!("{lines}{done}\n{counts}\n{besides}"))
     }
 
     /// That the copy was thrown away, and what to do about it.
     fn refuse(&self, what: &str) -> anyhow::Result<ExitCode> {
-        self.say(&format!(
-            "The audit found differences, so {what}. The copy was faithful: its source has them too. See what \
-             they are, or keep the copy as it is with --accept-differences."
-        ))?;
+        self.say(
+            &format!("the audit found differences, so {what}"),
+            "The copy was faithful: its source has the same differences. Find out what they come from; until then,\n\
+             --accept-differences keeps a copy as it is.\n",
+        )?;
         Ok(ExitCode::from(FOUND))
     }
 }
@@ -78,12 +85,8 @@ pub fn backup(args: &BackupArgs, settings: &Settings) -> anyhow::Result<ExitCode
     }
     target.commit().with_context(failed)?;
     draft.keep().with_context(failed)?;
-    let mut done = format!("{} is a backup of {url}", args.file.display());
-    if outdated {
-        done += "\nThe database is one of an older version of this program; the backup has been brought up to date \
-                 and can no longer be restored with that one.";
-    }
-    copied.say(&done)
+    let besides = if outdated { BROUGHT_UP_TO_DATE } else { "" };
+    copied.say(&format!("{} is a backup of {url}", args.file.display()), besides)
 }
 
 /// `tollgate restore`.
@@ -111,7 +114,7 @@ pub fn restore(args: &RestoreArgs, settings: &Settings) -> anyhow::Result<ExitCo
     target.commit().with_context(failed)?;
     drop((source, scratch));
     let made = made_at.map(|at| format!(" of {}", settings.time.zone.zone.show(at))).unwrap_or_default();
-    copied.say(&format!("the backup{made} has been restored into {url}"))
+    copied.say(&format!("the backup{made} has been restored into {url}"), "")
 }
 
 /// `tollgate db copy`.
@@ -135,12 +138,13 @@ pub fn copy(args: &CopyArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     target.commit().with_context(failed)?;
     let url = if to.has_password() { to.to_string() } else { args.to.clone() };
-    copied.say(&format!(
-        "{from} has been copied to {to}\n\
-         Every process is to use it from now on, with the same master key:\n  \
-         TOLLGATE_STORE__URL={url}\n\
-         What is written to the old database from now on is in that one only; keep it aside."
-    ))
+    copied.say(
+        &format!("{from} has been copied to {to}"),
+        &format!(
+            "Let every process use it from now on, with the same master key:\n  TOLLGATE_STORE__URL={url}\n\
+             The old database is as it was. What is written to it from now on is in no other.\n"
+        ),
+    )
 }
 
 /// Copies everything and audits it where it has arrived.
