@@ -85,10 +85,46 @@ impl World {
     /// # Panics
     /// Where it does not become ready.
     pub fn start(setup: Setup) -> Self {
-        let data_dir = tempfile::tempdir().expect("a data directory");
-        let mut world = Self { setup, data_dir, process: None };
+        let mut world = Self::asleep(setup);
         world.boot();
         world
+    }
+
+    /// A world that has a data directory and is not running yet.
+    ///
+    /// # Panics
+    /// Where there is no room for the directory.
+    pub fn asleep(setup: Setup) -> Self {
+        Self { setup, data_dir: tempfile::tempdir().expect("a data directory"), process: None }
+    }
+
+    /// Another world, not running, with this one's master key and the backup in its database.
+    ///
+    /// # Panics
+    /// Where the backup cannot be restored.
+    pub fn restored(&self, backup: &Path, database_url: Option<String>) -> Self {
+        let world = Self::asleep(self.setup.clone().on(database_url));
+        self.give_key_to(&world);
+        world.run(&["restore", backup.to_str().expect("a path in UTF-8")]);
+        world
+    }
+
+    /// Gives another world this one's master key.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn give_key_to(&self, other: &Self) {
+        let key = |world: &Self| world.data_dir.path().join("master-key");
+        std::fs::copy(key(self), key(other)).expect("the master key can be copied");
+    }
+
+    /// Lets this world, while it is not running, use another database from now on.
+    ///
+    /// # Panics
+    /// Where it is running.
+    pub fn move_to(&mut self, database_url: Option<String>) {
+        assert!(self.process.is_none(), "it is running");
+        self.setup.database_url = database_url;
     }
 
     /// Starts the program again after [`World::kill`] or [`World::stop`].
@@ -241,10 +277,20 @@ impl World {
     /// # Panics
     /// Where it finds something.
     pub fn audit(&self) {
-        let output = self.command(&["audit"]).output().expect("the audit runs");
+        self.run(&["audit"]);
+    }
+
+    /// Runs another command of the program in this world to its end, and demands that it succeeds;
+    /// gives what it says.
+    ///
+    /// # Panics
+    /// Where it fails.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("the program runs");
         let said =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "the audit found differences:\n{said}");
+        assert!(output.status.success(), "{arguments:?}: {}\n{said}", output.status);
+        said
     }
 
     /// Runs another command of the program in this world.

@@ -68,10 +68,14 @@ impl Report {
 /// # Errors
 /// Those of the store.
 pub async fn run(core: &Core) -> Result<Report, Error> {
-    core.db().read(audit_in).await
+    core.db().read(run_in).await
 }
 
-fn audit_in(tx: &mut Tx<'_>) -> Result<Report, Error> {
+/// Audits everything that a transaction sees: also what it is about to commit. No keys are needed.
+///
+/// # Errors
+/// Those of the store.
+pub fn run_in(tx: &mut Tx<'_>) -> Result<Report, Error> {
     let mut report = Report::default();
     entries_balance(tx, &mut report)?;
     wallets_follow_entries(tx, &mut report)?;

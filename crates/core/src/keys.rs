@@ -134,6 +134,29 @@ pub(crate) async fn check_canary(core: &Core) -> Result<(), Error> {
     }
 }
 
+/// What a database says of a master key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: nobody has opened it with a key.
+    None,
+    /// That it was made with this one.
+    Same,
+    /// That it was made with another one: nothing sealed in it can be opened.
+    Other,
+}
+
+/// What the database of a transaction says of these keys.
+///
+/// # Errors
+/// Those of the store.
+pub fn proof_in(tx: &mut store::Tx<'_>, keys: &Keys) -> Result<Proof, Error> {
+    Ok(match store::directory::meta(tx, CANARY)? {
+        None => Proof::None,
+        Some(proof) if proof == keys.canary => Proof::Same,
+        Some(_) => Proof::Other,
+    })
+}
+
 fn hmac(key: &[u8; 32], data: &[u8]) -> [u8; 32] {
     // HMAC takes keys of any length, so this branch is never left by the other side.
     let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return [0; 32] };
@@ -171,6 +194,19 @@ mod tests {
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"), "it is not to be read");
         let again = core.keys().seal(&core, OWNER, "hunter2 пароль").unwrap();
         assert_ne!(sealed, again, "the same secret does not look the same twice");
+    }
+
+    #[tokio::test]
+    async fn a_database_tells_its_master_key_from_others() {
+        let database = TestDb::sqlite();
+        let db = database.open();
+        let asked = |key: [u8; 32]| db.read(move |tx| proof_in(tx, &Keys::new(&key)));
+        assert_eq!(asked([7; 32]).await, Ok(Proof::None));
+        db.close().await;
+        let (database, core) = core().await;
+        let asked = |key: [u8; 32]| core.db().read(move |tx| proof_in(tx, &Keys::new(&key)));
+        assert_eq!((asked([7; 32]).await, asked([8; 32]).await), (Ok(Proof::Same), Ok(Proof::Other)));
+        drop(database);
     }
 
     #[tokio::test]

@@ -11,8 +11,8 @@ use tollgate_core::{
 use tollgate_store::{Db, DbUrl, Options};
 use tollgate_testkit::FakeClock;
 use tollgate_types::{
-    AccountId, BootId, ByteLease, Bytes, Cents, GatewayId, LeaseDenied, LeaseRequest, LeaseUsage, OfferId,
-    Payer, ProxyType, SubAccountId, UsageReport, Zone,
+    AccountId, BootId, ByteLease, Bytes, Cents, GatewayId, LeaseDenied, LeaseId, LeaseRequest, LeaseUsage,
+    OfferId, Payer, ProxyType, SubAccountId, UsageReport, Zone,
 };
 
 const GATEWAY: GatewayId = GatewayId::new(1);
@@ -218,6 +218,20 @@ async fn what_is_held_by_a_vanished_gateway_comes_back_and_a_late_report_is_stil
         world.use_up(lease, 100 << 20).await;
     }
     assert_eq!(world.balance(ann).await, 1000 - 200 * 100 / 1024);
+    world.audit().await;
+}
+
+/// As after a restore: the gateway knows leases that were issued after the backup was made.
+#[tokio::test]
+async fn leases_that_the_store_has_never_issued_are_passed_over_and_the_others_settled() {
+    let world = Platform::new().await;
+    let ann = world.account(1000).await;
+    let known = world.lease(payer(ann, None), GB).await.unwrap();
+    let unknown = ByteLease { id: LeaseId::new(known.id.get() + 1), ..known };
+    let half = known.granted.get() / 2;
+    world.report(&[(unknown, half, half), (known, half, half)]).await;
+    let cents = i64::try_from(half * 200 / GB).unwrap();
+    assert_eq!(world.balance(ann).await, 1000 - cents, "one of them is paid for");
     world.audit().await;
 }
 

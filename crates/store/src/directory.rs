@@ -7,6 +7,7 @@ use crate::{Error, Tx, params, statements};
 statements! {
     /// Its row's lock is held to the end of the transaction: versions are committed in their order.
     NEXT_VERSION = "UPDATE directory_version SET version = version + 1 WHERE id = 1 RETURNING version";
+    SKIP = "UPDATE directory_version SET version = version + ?1 WHERE id = 1";
     VERSION = "SELECT version FROM directory_version WHERE id = 1";
     INSERT = "INSERT INTO directory_log (version, kind, ref_id, at) VALUES (?1, ?2, ?3, ?4)";
     SINCE = "SELECT version, kind, ref_id FROM directory_log WHERE version > ?1 ORDER BY version LIMIT ?2";
@@ -31,6 +32,11 @@ pub struct Change {
 pub fn publish(tx: &mut Tx<'_>, kind: &str, id: i64, at: Time) -> Result<(), Error> {
     let version = tx.one(NEXT_VERSION, params![], |row| row.i64(0))?;
     tx.execute(INSERT, params![version, kind, id, at]).map(drop)
+}
+
+/// Leaves out so many versions.
+pub fn skip(tx: &mut Tx<'_>, versions: i64) -> Result<(), Error> {
+    tx.execute(SKIP, params![versions]).map(drop)
 }
 
 /// The newest version.

@@ -3,9 +3,11 @@
 //! - [`Db`] runs closures in transactions on threads of its own; [`Tx`] is what they get.
 //! - Statements ([`Sql`]) are declared once, in one text for both engines, by the files of the
 //!   nouns: what can be said of accounts, of wallets, and so on, each a plain function of a `Tx`.
+//! - [`copy`] takes everything of one database into another, on either engine.
 //! - `sqlite.rs` and `postgres.rs` hold everything in which the two differ, `migrations/` the
 //!   schema.
 
+pub mod copy;
 mod db;
 mod error;
 mod job;

@@ -12,14 +12,14 @@ use tollgate_types::Time;
 use crate::{Error, Tx, params};
 
 /// One step of the schema.
-struct Migration {
-    version: i64,
-    name: &'static str,
-    text: &'static str,
+pub(crate) struct Migration {
+    pub(crate) version: i64,
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
 }
 
 /// Every step, in order, counting from 1 without gaps.
-const MIGRATIONS: &[Migration] = &[
+pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "spine", text: include_str!("migrations/0001_spine.sql") },
     Migration {
         version: 2,
@@ -54,6 +54,9 @@ impl Dialect {
     }
 }
 
+/// The table of what has been applied.
+pub(crate) const TABLE: &str = "schema_migrations";
+
 const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version {int} PRIMARY KEY,
     name TEXT NOT NULL,
@@ -79,17 +82,52 @@ struct Applied {
 /// transaction of its own, in which nobody else migrates.
 pub(crate) fn step(tx: &mut Tx<'_>, dialect: &Dialect, now: Time) -> Result<bool, Error> {
     tx.batch(&dialect.fill_in(VERSIONS_TABLE))?;
-    let applied = tx.all(APPLIED, &[], |row| {
-        Ok(Applied { version: row.i64(0)?, name: row.text(1)?, checksum: row.text(2)? })
-    })?;
+    let applied = applied(tx)?;
     let Some(next) = first_missing(MIGRATIONS, &applied)? else {
         return Ok(false);
     };
     tracing::info!(version = next.version, name = next.name, "applying a migration of the schema");
-    tx.batch(&dialect.fill_in(next.text))?;
-    let checksum = checksum(next.text);
-    tx.execute(REMEMBER, params![next.version, next.name, &checksum, now])?;
+    apply(tx, dialect, next, now)?;
     Ok(true)
+}
+
+/// Makes the schema of a new database, as it was after some of the migrations.
+pub(crate) fn create(
+    tx: &mut Tx<'_>,
+    dialect: &Dialect,
+    migrations: &[Migration],
+    now: Time,
+) -> Result<(), Error> {
+    tx.batch(&dialect.fill_in(VERSIONS_TABLE))?;
+    migrations.iter().try_for_each(|migration| apply(tx, dialect, migration, now))
+}
+
+/// Applies a migration and remembers it.
+pub(crate) fn apply(
+    tx: &mut Tx<'_>,
+    dialect: &Dialect,
+    migration: &Migration,
+    now: Time,
+) -> Result<(), Error> {
+    tx.batch(&dialect.fill_in(migration.text))?;
+    let checksum = checksum(migration.text);
+    tx.execute(REMEMBER, params![migration.version, migration.name, &checksum, now]).map(drop)
+}
+
+/// How many of the known migrations a database has had. It must have a table of them.
+///
+/// # Errors
+/// [`Error::Migration`] where it has had others.
+pub(crate) fn count_applied(tx: &mut Tx<'_>, known: &[Migration]) -> Result<usize, Error> {
+    let applied = applied(tx)?;
+    first_missing(known, &applied)?;
+    Ok(applied.len())
+}
+
+fn applied(tx: &mut Tx<'_>) -> Result<Vec<Applied>, Error> {
+    tx.all(APPLIED, &[], |row| {
+        Ok(Applied { version: row.i64(0)?, name: row.text(1)?, checksum: row.text(2)? })
+    })
 }
 
 fn first_missing<'k>(known: &'k [Migration], applied: &[Applied]) -> Result<Option<&'k Migration>, Error> {

@@ -74,6 +74,15 @@ pub(crate) fn open(
     Ok(Queues { reads: sender.clone(), writes: sender })
 }
 
+/// Opens one session for a copy, which may take as long as it needs. Where it is to be written, the
+/// schema is brought up to date first.
+pub(crate) fn open_for_copy(config: &Config, options: &Options, migrate: bool) -> Result<Session, Error> {
+    let mut connector = Connector::new(with_defaults(config, options), Timeouts::migrating());
+    let session = connector.session(Instant::now() + options.patience)?;
+    while migrate && session.migrate(options)? {}
+    connector.session.take().ok_or(connector.last_error)
+}
+
 /// What the address leaves open is chosen so that no thread waits for ever.
 fn with_defaults(config: &Config, options: &Options) -> Config {
     let mut config = config.clone();
@@ -351,6 +360,11 @@ impl Session {
         Ok(statement)
     }
 
+    /// The connection itself, for what copies need of it.
+    pub(crate) fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
     pub(crate) fn batch(&mut self, script: &str) -> Result<(), Failure> {
         self.client.batch_execute(script).map_err(|e| classify(&e))
     }
@@ -366,7 +380,7 @@ fn was_rolled_back(error: &postgres::Error) -> bool {
     })
 }
 
-fn classify(error: &postgres::Error) -> Failure {
+pub(crate) fn classify(error: &postgres::Error) -> Failure {
     if let Some(answer) = error.as_db_error() {
         return classify_answer(answer);
     }

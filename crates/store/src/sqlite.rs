@@ -39,11 +39,9 @@ pub(crate) fn open(
     counters: &Arc<Counters>,
     crew: &Crew,
 ) -> Result<Queues, Error> {
-    let (path, lock) = create_and_lock(path)?;
+    let Alone { path, connection, lock } = open_alone(path, options)?;
     let lock = Arc::new(lock);
-    let mut writer = Writer { connection: connect(&path, options)?, counters: counters.clone() };
-    writer.prepare_file()?;
-    while writer.migrate(options)? {}
+    let mut writer = Writer { connection, counters: counters.clone() };
 
     let (reads, read_orders) = mpsc::channel(options.queue);
     let (writes, write_orders) = mpsc::channel(options.queue);
@@ -63,6 +61,33 @@ pub(crate) fn open(
         })?;
     }
     Ok(Queues { reads, writes })
+}
+
+/// A database that no other process has open.
+pub(crate) struct Alone {
+    /// Where it is, without symbolic links.
+    pub(crate) path: PathBuf,
+    pub(crate) connection: Connection,
+    /// Released with this.
+    pub(crate) lock: File,
+}
+
+/// Opens a file to write: made where it is absent, locked, its schema brought up to date.
+pub(crate) fn open_alone(path: &Path, options: &Options) -> Result<Alone, Error> {
+    let (path, lock) = create_and_lock(path)?;
+    let mut writer = Writer { connection: connect(&path, options)?, counters: Arc::default() };
+    writer.prepare_file()?;
+    while writer.migrate(options)? {}
+    Ok(Alone { path, connection: writer.connection, lock })
+}
+
+/// Opens a file to read what it holds, while another process may have it open and change it.
+pub(crate) fn open_to_read(path: &Path, options: &Options) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(plain)?;
+    connection.busy_timeout(options.statement_timeout).map_err(plain)?;
+    set(&connection, "trusted_schema", "OFF")?;
+    Ok(connection)
 }
 
 /// Makes the file, readable by its owner only, where it is absent, and locks a file beside it: two
@@ -101,7 +126,7 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-fn set(connection: &Connection, pragma: &str, value: &str) -> Result<(), Error> {
+pub(crate) fn set(connection: &Connection, pragma: &str, value: &str) -> Result<(), Error> {
     connection.pragma_update(None, pragma, value).map_err(plain)
 }
 
@@ -311,13 +336,13 @@ pub(crate) fn batch(connection: &Connection, script: &str) -> Result<(), Failure
     connection.execute_batch(script).map_err(classify)
 }
 
-fn run(connection: &Connection, statement: &'static str) -> Result<(), Error> {
+pub(crate) fn run(connection: &Connection, statement: &str) -> Result<(), Error> {
     connection.prepare_cached(statement).and_then(|mut s| s.execute([])).map(drop).map_err(plain)
 }
 
 // Errors ------------------------------------------------------------------------------------------
 
-fn plain(error: rusqlite::Error) -> Error {
+pub(crate) fn plain(error: rusqlite::Error) -> Error {
     classify(error).error
 }
 

@@ -53,6 +53,11 @@ impl DbUrl {
         }
     }
 
+    /// Whether it holds a password, which is not shown.
+    pub fn has_password(&self) -> bool {
+        matches!(&self.0, Form::Postgres(config) if config.get_password().is_some())
+    }
+
     pub(crate) const fn form(&self) -> &Form {
         &self.0
     }
@@ -131,6 +136,7 @@ mod tests {
             ("postgresql:///prod?host=/run/postgresql&user=t", "postgres://t@[/run/postgresql]/prod"),
         ] {
             let url: Result<DbUrl, _> = given.parse();
+            assert_eq!(url.clone().map(|url| url.has_password()), Ok(false), "{given}");
             assert_eq!(url.map(|url| url.to_string()), Ok(shown.to_owned()), "{given}");
         }
     }
@@ -153,6 +159,7 @@ mod tests {
             let shown =
                 format!("{:?} {:?}", given.parse::<DbUrl>(), given.parse::<DbUrl>().map(|u| u.to_string()));
             assert!(!shown.contains("hunter2"), "{shown}");
+            assert_ne!(given.parse::<DbUrl>().map(|url| url.has_password()), Ok(false), "{given}");
         }
     }
 }

@@ -80,6 +80,37 @@ one is taken, another is used and printed.")]
     Demo,
     /// Recompute every balance, package, limit and daily total; exit status 1 if any differs
     Audit,
+    /// Back the database up into a file, also while servers run on it
+    #[command(after_help = "\
+Examples:
+  tollgate backup --data-dir /var/lib/tollgate /backup/tollgate-$(date +%F).db
+  tollgate backup --database-url postgres://tollgate@db/tollgate /backup/tollgate.db
+
+The backup is the database as it was at one moment: a SQLite file (mode 0600), whichever database it is one of.
+It is audited before it gets its name; FILE.partial is one that is not finished, and no file is written over.
+The master key is not in it. Keep it elsewhere: without it, nothing sealed in the backup can be opened again.
+
+Exit status: 0 there is a backup, 1 the audit found differences and there is none, 2 it could not be made.")]
+    Backup(BackupArgs),
+    /// Restore a backup into an empty database, with the servers stopped
+    #[command(after_help = "\
+Examples:
+  install -m 600 -D master-key /var/lib/tollgate/master-key
+  tollgate restore --data-dir /var/lib/tollgate /backup/tollgate-2026-03-01.db
+  TOLLGATE_MASTER_KEY=… tollgate restore --database-url postgres://tollgate@db/tollgate /backup/tollgate.db
+
+The database may be another one than was backed up: SQLite or PostgreSQL. It is written in one transaction, and
+audited in it: what ends half-way leaves it empty. A database that is in use, or was, is refused.
+The master key has to be that of the platform that was backed up: in DATA_DIR/master-key or TOLLGATE_MASTER_KEY.
+
+Exit status: 0 restored, 1 the audit found differences and nothing was restored, 2 it could not be done.")]
+    Restore(RestoreArgs),
+    /// Move to another database
+    Db {
+        /// What to do with the database.
+        #[command(subcommand)]
+        command: DbCommand,
+    },
     /// Print the settings in force, secrets masked, and where each comes from
     Config,
     /// Print the OpenAPI document of the API
@@ -91,10 +122,60 @@ Examples:
   tollgate admin accounts recharge 1 --amount 5000 --reference invoice-17
   tollgate admin packages create --proxy-type residential --traffic-gb 10 --price 150 --duration 30
   tollgate admin exits create us-1 --proxy-type residential --kind socks5 --address 203.0.113.7:1080 --country us
-  tollgate admin --json accounts list | jq .data.list
+  tollgate admin --json accounts list | jq .data.records
 
 The token is TOLLGATE_ADMIN_TOKEN, or the one in DATA_DIR/admin-token.")]
     Admin(Box<AdminArgs>),
+}
+
+/// Flags of `tollgate backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file to make
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Keep the backup even if the audit finds differences: the database has them too
+    #[arg(long)]
+    pub accept_differences: bool,
+}
+
+/// Flags of `tollgate restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// A file made by `tollgate backup`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Restore the backup even if the audit finds differences in it
+    #[arg(long)]
+    pub accept_differences: bool,
+}
+
+/// What to do with a database.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Copy the database into another, empty one, with the servers stopped: from SQLite to PostgreSQL, or back
+    #[command(after_help = "\
+Examples:
+  tollgate db copy --data-dir /var/lib/tollgate --to postgres://tollgate:PASSWORD@db/tollgate
+  tollgate db copy --database-url postgres://tollgate@db/tollgate --to sqlite:/var/lib/tollgate/tollgate.db
+
+Stop every server first. The copy is made in one transaction and audited in it: what ends half-way leaves the
+other database empty, and the old one is left as it is. Then start the servers with the setting that is printed;
+the data directory, with its master key, stays the same.
+
+Exit status: 0 copied, 1 the audit found differences and nothing was copied, 2 it could not be done.")]
+    Copy(CopyArgs),
+}
+
+/// Flags of `tollgate db copy`.
+#[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The empty database: sqlite:PATH or postgres://…
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// Keep the copy even if the audit finds differences: the database has them too
+    #[arg(long)]
+    pub accept_differences: bool,
 }
 
 /// Flags of `tollgate admin`.

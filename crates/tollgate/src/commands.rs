@@ -14,7 +14,7 @@ use crate::open::open_existing;
 use crate::settings::{Layers, Settings, Value as _, effective};
 
 /// Something was found that should not be there.
-const FOUND: u8 = 1;
+pub const FOUND: u8 = 1;
 
 /// `tollgate config`.
 ///

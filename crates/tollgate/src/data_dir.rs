@@ -103,17 +103,27 @@ impl DataDir {
     /// # Errors
     /// The file is readable by others, malformed, or lost.
     pub fn master_key(&self, sealed: bool) -> Result<MasterKey, DataDirError> {
-        let path = self.path.join("master-key");
-        if let Some(text) = read_secret(&path)? {
-            let malformed = |why| DataDirError::Malformed { path, why: format!("the master key {why}") };
-            return MasterKey::parse(text.expose_secret()).map_err(malformed);
+        if let Some(key) = self.find_master_key()? {
+            return Ok(key);
         }
+        let path = self.path.join("master-key");
         if sealed {
             return Err(DataDirError::KeyLost { path });
         }
         let key = MasterKey::new(random_bytes()?);
         write_secret(&path, &key.encode())?;
         Ok(key)
+    }
+
+    /// The master key, where there is one already.
+    ///
+    /// # Errors
+    /// The file is readable by others, or malformed.
+    pub fn find_master_key(&self) -> Result<Option<MasterKey>, DataDirError> {
+        let path = self.path.join("master-key");
+        let Some(text) = read_secret(&path)? else { return Ok(None) };
+        let malformed = |why| DataDirError::Malformed { path, why: format!("the master key {why}") };
+        MasterKey::parse(text.expose_secret()).map(Some).map_err(malformed)
     }
 
     /// The operator's token: the one in the file `admin-token`, made at the first start.

@@ -4,11 +4,13 @@
 //! plays; everything else is one command each.
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod control;
 pub mod data_dir;
 pub mod demo;
+pub mod draft;
 pub mod gateway_role;
 pub mod lifecycle;
 pub mod metrics;
@@ -27,7 +29,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit};
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, DbCommand};
 use crate::settings::{Flags, Layers, Settings, SettingsError};
 
 /// Something kept the program from doing what it was asked.
@@ -61,10 +63,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             on_runtime(serve::serve(layers, &log, || self::layers(&flags, &environment)))
         }
         Command::Audit => {
-            let settings = read(&flags, &environment)?;
-            telemetry::start(&settings.log)?;
+            let settings = logging(&flags, &environment)?;
             on_runtime(commands::audit(&settings))
         }
+        Command::Backup(args) => backup::backup(args, &logging(&flags, &environment)?),
+        Command::Restore(args) => backup::restore(args, &logging(&flags, &environment)?),
+        Command::Db { command: DbCommand::Copy(args) } => backup::copy(args, &logging(&flags, &environment)?),
         Command::Admin(admin) => on_runtime(commands::admin(admin, &read(&flags, &environment)?)),
     }
 }
@@ -75,6 +79,13 @@ fn layers(flags: &Flags, environment: &[(OsString, OsString)]) -> Result<Layers,
 
 fn read(flags: &Flags, environment: &[(OsString, OsString)]) -> Result<Settings, SettingsError> {
     Settings::read(&layers(flags, environment)?)
+}
+
+/// Reads the settings and starts logging as they say.
+fn logging(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow::Result<Settings> {
+    let settings = read(flags, environment)?;
+    telemetry::start(&settings.log)?;
+    Ok(settings)
 }
 
 fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

@@ -44,11 +44,19 @@ pub async fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Core> {
 /// # Errors
 /// It does not; or as [`open`].
 pub async fn open_existing(settings: &Settings) -> anyhow::Result<Core> {
-    let url = settings.database();
-    if let Some(path) = url.path() {
-        anyhow::ensure!(has_content(path), "there is no database at {}", path.display());
-    }
+    existing(&settings.database())?;
     open(settings, &DataDir::open(&settings.general.data_dir)?).await
+}
+
+/// Demands that a database exists, as far as a file can tell.
+///
+/// # Errors
+/// It does not.
+pub fn existing(url: &DbUrl) -> anyhow::Result<()> {
+    match url.path() {
+        Some(path) if !has_content(path) => anyhow::bail!("there is no database at {}", path.display()),
+        _ => Ok(()),
+    }
 }
 
 fn master_key(settings: &Settings, data: &DataDir, url: &DbUrl) -> anyhow::Result<MasterKey> {

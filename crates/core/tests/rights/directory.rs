@@ -6,8 +6,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
 use tollgate_core::{Actor, accounts, directory, exits, packages, sub_accounts, whitelist};
+use tollgate_store as store;
 use tollgate_testkit::{TestDb, on_both_databases};
-use tollgate_types::{AccountId, Bytes, Directory, ExitId, ExitKind, ProxyType, SubAccountId, WhitelistId};
+use tollgate_types::{
+    AccountId, Bytes, Directory, ExitId, ExitKind, ProxyType, SubAccountId, Time, WhitelistId,
+};
 
 use crate::{Platform, new_exit, new_sub_account, shown};
 
@@ -118,6 +121,23 @@ on_both_databases! {
         directory::refresh(&sleeper).await.unwrap();
         assert!(shown(&sleeper).accounts.contains_key(&ann));
         assert_eq!(said(&shown(&sleeper)), said(&shown(&world.another().await)));
+    }
+
+    /// It knows versions that the restored store has never had, and will give out again.
+    async fn a_process_that_lived_through_a_restore_loads_everything(database) {
+        let world = Platform::on(&database).await;
+        let ann = world.account("ann").await;
+        let survivor = world.another().await;
+        let backed_up = world.core.db().write(|tx| {
+            store::directory::prune(tx, Time::from_micros(i64::MAX))?;
+            store::directory::skip(tx, -1)?;
+            directory::restored_in(tx)
+        });
+        backed_up.await.unwrap();
+        let change = accounts::Change { active: Some(false), ..Default::default() };
+        accounts::update(&world.core, Actor::Operator, ann, change).await.unwrap();
+        directory::refresh(&survivor).await.unwrap();
+        assert!(!shown(&survivor).accounts[&ann].active);
     }
 }
 

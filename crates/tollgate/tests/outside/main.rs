@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, reason = "a test ends at the first thing that is not as it should be")]
 
+mod backup;
 mod common;
 mod demo;
 mod program;

@@ -1,0 +1,132 @@
+//! Rows of every table, with what is hard to copy in them: NULL, all bytes, all scripts, the
+//! largest and the smallest numbers.
+
+use tollgate_store::{Error, Sql, Tx, Value, params};
+
+/// A text with characters of one to four bytes, quotes, and what other formats would mark.
+const TEXT: &str = "a'b\"c\\d\te\nf é 漢字 🚀 \u{1} NULL \\N";
+
+/// Declares rows: the table and its columns, then the values of each.
+macro_rules! rows {
+    ($tx:ident; $($table:ident $columns:tt: $([$($value:expr),* $(,)?]),*;)*) => {$($(
+        insert_into($tx, stringify!($table), stringify!($columns), params![$($value),*])?;
+    )*)*};
+}
+
+fn insert_into(tx: &mut Tx<'_>, table: &str, columns: &str, values: &[Value<'_>]) -> Result<(), Error> {
+    let places: Vec<String> = (1..=values.len()).map(|place| format!("?{place}")).collect();
+    let text = format!("INSERT INTO {table} {columns} VALUES ({})", places.join(", "));
+    // A test's statements may live as long as the test.
+    tx.execute(Sql::new("sample", text.leak()), values).map(drop)
+}
+
+/// Fills an empty database.
+pub(crate) fn insert(tx: &mut Tx<'_>) -> Result<(), Error> {
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    let (bytes, none): (&[u8], &[u8]) = (&all_bytes, &[]);
+    let (max, min) = (i64::MAX, i64::MIN);
+    tx.execute(Sql::new("version", "UPDATE directory_version SET version = 9"), &[])?;
+    rows! { tx;
+        meta (name, value): ["master_key_proof", TEXT];
+        accounts (id, username, username_key, email, password_hash, status, api_key_hash, api_key_sealed,
+                  res_price, dc_price, mobile_price, funds_epoch, created_at, updated_at):
+            [7, "Ann", "ann", "ann@example.com", None::<&str>, "active", bytes, none, 0, max, 1, 5, min, max],
+            [9, "Ben", "ben", TEXT, "$argon2id$", "suspended", none, bytes, 1, 2, 3, 0, 0, -1];
+        sub_accounts (id, account_id, username, username_key, password_sealed, password_tag, remark, status,
+                      created_at, updated_at):
+            [3, 7, "ann.one", "ann.one", bytes, none, TEXT, "active", 1, 2],
+            [4, 9, "ben.old", "#4", none, bytes, "", "deleted", 1, 2];
+        sub_account_traffic (sub_account_id, proxy_type, limit_gb, used_bytes, reserved_bytes):
+            [3, "residential", 0, max, 0], [3, "mobile", max, 0, 1];
+        whitelist (id, account_id, ip, remark, created_at): [12, 7, "2001:db8::1", TEXT, 1];
+        wallets (account_id, balance, total_recharge, total_consume, reserved_units):
+            [7, max - 1, max, 1, max], [9, 0, 0, 0, 0];
+        wallet_carries (account_id, proxy_type, units): [7, "residential", 1_073_741_823];
+        entries (id, account_id, kind, reference, memo, at):
+            [21, 7, "recharge", "first", TEXT, 1], [22, 9, "recharge", "second", "", 2];
+        postings (entry_id, line, ledger_account, amount):
+            [21, 0, "wallet:7", max], [21, 1, "cash", -max], [22, 0, "wallet:9", 1], [22, 1, "cash", -1];
+        idempotency_keys (account_id, idempotency_key, input_hash, answer, created_at): [7, TEXT, bytes, "{}", 1];
+        package_offers (id, proxy_type, traffic_gb, price, duration, plan_type, is_hot, extra_add_traffic,
+                        plan_desc, on_sale, created_at, updated_at):
+            [31, "residential", 1, 2, 3, "custom", true, 0, TEXT, false, 1, 2];
+        package_offer_accounts (offer_id, account_id): [31, 7];
+        packages (id, account_id, offer_id, proxy_type, total_bytes, used_bytes, reserved_bytes, amount, state,
+                  bought_at, expires_at):
+            [41, 7, 31, "residential", max, 1, 2, 3, "open", 4, max];
+        package_settings (account_id, proxy_type, remark): [7, "residential", TEXT];
+        leases (id, gateway_id, boot_id, account_id, sub_account_id, proxy_type, package_id, price,
+                issued_bytes, granted_bytes, used_bytes, written_off_bytes, day, issued_at, expires_at, state):
+            [51, min, max, 7, 3, "residential", 41, 0, 9, 3, 1, 0, 20_000, 1, 2, "open"],
+            [53, 1, 2, 7, 0, "mobile", 0, 7, max, max, max, 5, -1, 1, 2, "ended"];
+        daily_usage (account_id, sub_account_id, proxy_type, day, package_bytes, wallet_bytes):
+            [7, 0, "mobile", -1, 0, max];
+        refusals (account_id, sub_account_id, refusal, day, count, detail, last_at):
+            [7, 3, "BALANCE_EMPTY", 20_000, 2, TEXT, 1];
+        exits (id, name, proxy_type, kind, address, username, password_sealed, bind_ip, country, state, city,
+               asn, weight, max_connections, status, created_at, updated_at):
+            [61, "us", "residential", "direct", "", "", None::<&[u8]>, "127.0.0.1", "us", "", "", 0, 1, 0,
+             "active", 1, 2],
+            [62, TEXT, "mobile", "http", "h:1", "u", bytes, "", "", "", "", max, max, max, "inactive", 1, 2];
+        audit_log (id, at, actor, action, account_id, subject, detail):
+            [71, 1, "operator", "account.created", 7, "account:7", TEXT],
+            [72, 2, "operator", "account.created", 9, "account:9", "{}"];
+        directory_log (version, kind, ref_id, at): [8, "account", 7, 1], [9, "exits", 0, 2];
+    }
+    Ok(())
+}
+
+/// An account more; gives the id that it got.
+pub(crate) fn insert_account(tx: &mut Tx<'_>, name: &str) -> Result<i64, Error> {
+    const INSERT: Sql = Sql::new(
+        "account",
+        "INSERT INTO accounts (username, username_key, email, status, api_key_hash, api_key_sealed, res_price,
+                               dc_price, mobile_price, created_at, updated_at)
+         VALUES (?1, ?1, '', 'active', ?2, ?2, 0, 0, 0, 0, 0) RETURNING id",
+    );
+    tx.insert(INSERT, params![name, name.as_bytes()])
+}
+
+/// And away again.
+pub(crate) fn delete_account(tx: &mut Tx<'_>, id: i64) -> Result<(), Error> {
+    tx.execute(Sql::new("gone", "DELETE FROM accounts WHERE id = ?1"), params![id]).map(drop)
+}
+
+/// A lease more; gives the id that it got.
+pub(crate) fn insert_lease(tx: &mut Tx<'_>) -> Result<i64, Error> {
+    const INSERT: Sql = Sql::new(
+        "lease",
+        "INSERT INTO leases (gateway_id, boot_id, account_id, sub_account_id, proxy_type, package_id, price,
+                             issued_bytes, granted_bytes, day, issued_at, expires_at, state)
+         VALUES (1, 2, 7, 0, 'mobile', 0, 1, 1, 1, 0, 0, 0, 'open') RETURNING id",
+    );
+    tx.insert(INSERT, &[])
+}
+
+/// An entry of two lines, over two tables.
+pub(crate) fn insert_balanced(tx: &mut Tx<'_>, n: i64) -> Result<(), Error> {
+    const ENTRY: Sql = Sql::new(
+        "entry",
+        "INSERT INTO entries (account_id, kind, reference, memo, at) VALUES (7, 'adjust', ?1, '', 0) RETURNING id",
+    );
+    const LINE: Sql = Sql::new(
+        "line",
+        "INSERT INTO postings (entry_id, line, ledger_account, amount) VALUES (?1, ?2, 'cash', ?3)",
+    );
+    let id = tx.insert(ENTRY, params![&n.to_string()])?;
+    tx.execute(LINE, params![id, 0, 5])?;
+    tx.execute(LINE, params![id, 1, -5]).map(drop)
+}
+
+pub(crate) fn count_entries(tx: &mut Tx<'_>) -> Result<i64, Error> {
+    tx.one(Sql::new("count", "SELECT COUNT(*) FROM entries"), &[], |row| row.i64(0))
+}
+
+/// A row of a kilobyte.
+pub(crate) fn insert_long_row(tx: &mut Tx<'_>, n: i64) -> Result<(), Error> {
+    const INSERT: Sql = Sql::new(
+        "long",
+        "INSERT INTO audit_log (at, actor, action, account_id, subject, detail) VALUES (?1, 'x', 'y', 0, 'z', ?2)",
+    );
+    tx.execute(INSERT, params![n, &format!("{n:>1000}")]).map(drop)
+}
