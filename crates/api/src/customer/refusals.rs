@@ -84,7 +84,10 @@ const fn fix(refusal: Refusal) -> (&'static str, &'static str) {
             "请检查用户名和密码，或将出口 IP 加入白名单",
             "check user name and password, or whitelist the address you come from",
         ),
-        Refusal::UserBlocked => ("请激活该子账号，或联系客服", "activate the sub-account, or ask support"),
+        Refusal::UserBlocked => (
+            "请激活该子账号，续费已过期的静态代理，或联系客服",
+            "activate the sub-account, renew the static proxy, or ask support",
+        ),
         Refusal::BalanceEmpty => {
             ("请充值钱包，或购买流量包", "recharge the wallet, or buy a traffic package")
         }
