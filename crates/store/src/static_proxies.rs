@@ -70,11 +70,15 @@ statements! {
     WRITE = "UPDATE static_proxies SET stock_id = ?2, state = ?3, auto_rebuy = ?4, rebuy_status = ?5, remark = ?6,
                     expires_at = ?7, updated_at = ?8
              WHERE id = ?1";
+    DELIVER = "UPDATE static_proxies SET stock_id = ?2, state = 'live', expires_at = ?3, updated_at = ?4 WHERE id = ?1";
     END_ORDER = "UPDATE static_proxies SET state = 'ended', updated_at = ?2 WHERE order_id = ?1 AND state = 'pending'";
     ENTRIES = entries!("WHERE p.state IN ('live', 'grace')");
     ENTRY = entries!("WHERE p.id = ?1 AND p.state IN ('live', 'grace')");
     ENTRIES_OF_ORDER = entries!("JOIN static_terms t ON t.proxy_id = p.id
                                  WHERE t.order_id = ?1 AND p.state IN ('live', 'grace')");
+    /// Those that nothing is going to end.
+    UNPROMISED = "SELECT p.id FROM static_proxies p WHERE p.state IN ('live', 'grace') AND NOT EXISTS
+                  (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(p.id AS TEXT)) ORDER BY p.id";
     GONE_OF_ORDER = "SELECT p.id FROM static_proxies p JOIN static_terms t ON t.proxy_id = p.id
                      WHERE t.order_id = ?1 AND p.state NOT IN ('live', 'grace')";
 }
@@ -267,6 +271,17 @@ pub fn write(tx: &mut Tx<'_>, changed: &Proxy, now: Time) -> Result<(), Error> {
     tx.execute(WRITE, values).map(drop)
 }
 
+/// Delivers a pending proxy.
+pub fn deliver(
+    tx: &mut Tx<'_>,
+    id: StaticProxyId,
+    stock: StockId,
+    expires_at: Time,
+    now: Time,
+) -> Result<(), Error> {
+    tx.execute(DELIVER, params![id, stock, expires_at, now]).map(drop)
+}
+
 /// Ends all of an order that were never delivered.
 pub fn end_order(tx: &mut Tx<'_>, order: StaticOrderId, now: Time) -> Result<(), Error> {
     tx.execute(END_ORDER, params![order, now]).map(drop)
@@ -289,6 +304,11 @@ pub fn entries_of_order(
 ) -> Result<(Vec<StaticEntry>, Vec<StaticProxyId>), Error> {
     let gone = tx.all(GONE_OF_ORDER, params![order], |row| Ok(StaticProxyId::new(row.i64(0)?)))?;
     Ok((tx.all(ENTRIES_OF_ORDER, params![order], entry)?, gone))
+}
+
+/// Proxies with an address that no job of a kind is about; for the audit.
+pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<StaticProxyId>, Error> {
+    tx.all(UNPROMISED, params![kind], |row| Ok(StaticProxyId::new(row.i64(0)?)))
 }
 
 /// Three words that stand for one to three types.

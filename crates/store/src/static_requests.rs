@@ -24,6 +24,12 @@ statements! {
     REPLACED_SINCE = "SELECT COUNT(*) FROM static_requests
                       WHERE proxy_id = ?1 AND asked_by = ?2 AND created_at > ?3 AND kind = 'replace'
                         AND state IN ('going', 'done')";
+    /// Those that a worker is to do and none is going to.
+    UNPROMISED = "SELECT r.id FROM static_requests r WHERE r.state = 'going' AND NOT EXISTS
+                  (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(r.id AS TEXT)) ORDER BY r.id";
+    /// Those that are open about a proxy that has no address.
+    POINTLESS = "SELECT r.id FROM static_requests r JOIN static_proxies p ON p.id = r.proxy_id
+                 WHERE r.state IN ('asked', 'going') AND p.stock_id IS NULL ORDER BY r.id";
 }
 
 /// A request as stored.
@@ -128,6 +134,16 @@ pub fn replaced_since(
     since: Time,
 ) -> Result<i64, Error> {
     tx.one(REPLACED_SINCE, params![proxy, asked_by, since], |row| row.i64(0))
+}
+
+/// Requests under way that no job of a kind is about; for the audit.
+pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<StaticRequestId>, Error> {
+    tx.all(UNPROMISED, params![kind], |row| Ok(StaticRequestId::new(row.i64(0)?)))
+}
+
+/// Open requests about proxies that have no address; for the audit.
+pub fn pointless(tx: &mut Tx<'_>) -> Result<Vec<StaticRequestId>, Error> {
+    tx.all(POINTLESS, params![], |row| Ok(StaticRequestId::new(row.i64(0)?)))
 }
 
 fn request(row: &Row<'_>) -> Result<Request, Error> {

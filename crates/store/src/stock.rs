@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use tollgate_types::{AccountId, Country, StaticProxyId, StaticType, StockId, Time};
 
-use crate::words::{StockState, word};
+use crate::words::{ProxyState, StockState, word};
 use crate::{Error, Row, Tx, params, statements};
 
 /// All of an item, with who holds it.
@@ -54,6 +54,15 @@ statements! {
                     OR EXISTS (SELECT 1 FROM static_prices p WHERE p.static_type = pool.static_type
                                AND p.back_orders = 1 AND p.on_sale = 1)
                  ORDER BY pool.country, pool.static_type";
+    /// Every item, with each proxy that holds it, and whether they are of one type and country.
+    HOLDINGS = "SELECT s.id, s.state, p.state,
+                       CASE WHEN p.static_type <> s.static_type OR p.country <> s.country THEN 1 ELSE 0 END
+                FROM stock_items s LEFT JOIN static_proxies p ON p.stock_id = s.id ORDER BY s.id, p.id";
+    /// Those that rest without a proxy, and that nothing is going to set free.
+    UNPROMISED = "SELECT s.id FROM stock_items s WHERE s.state = 'grace'
+                  AND NOT EXISTS (SELECT 1 FROM static_proxies p WHERE p.stock_id = s.id)
+                  AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(s.id AS TEXT))
+                  ORDER BY s.id";
 }
 
 /// An address and port that can be leased out.
@@ -213,6 +222,36 @@ pub fn set_exit(tx: &mut Tx<'_>, id: StockId, exit_ip: IpAddr, now: Time) -> Res
 /// Pools of which something can be ordered now, by country.
 pub fn orderable(tx: &mut Tx<'_>) -> Result<Vec<(StaticType, Country)>, Error> {
     tx.all(ORDERABLE, params![], |row| Ok((word(row, 0)?, word(row, 1)?)))
+}
+
+/// An item and a proxy that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// The item.
+    pub id: StockId,
+    /// What it is at.
+    pub state: StockState,
+    /// What the proxy is at; `None` where there is none.
+    pub proxy: Option<ProxyState>,
+    /// Whether they are of different types or countries.
+    pub alien: bool,
+}
+
+/// Every item with every proxy that holds it, for the audit.
+pub fn holdings(tx: &mut Tx<'_>) -> Result<Vec<Holding>, Error> {
+    tx.all(HOLDINGS, params![], |row| {
+        Ok(Holding {
+            id: StockId::new(row.i64(0)?),
+            state: word(row, 1)?,
+            proxy: row.opt_text(2)?.map(|_| word(row, 2)).transpose()?,
+            alien: row.bool(3)?,
+        })
+    })
+}
+
+/// Items that rest without a proxy and that no job of a kind is about; for the audit.
+pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<StockId>, Error> {
+    tx.all(UNPROMISED, params![kind], |row| Ok(StockId::new(row.i64(0)?)))
 }
 
 /// A stored address.
