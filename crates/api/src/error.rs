@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tollgate_core::{Conflict, Error, Noun, Rule};
+use tollgate_core::{BadLine, Conflict, Error, Noun, Rule};
 
 /// Why a call was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum ApiError {
         /// The rule that it breaks.
         rule: Rule,
     },
+    /// Lines of an import that cannot be taken; nothing of it was (40000).
+    #[error("{} lines of an import cannot be taken", .0.len())]
+    Lines(Vec<BadLine>),
     /// The parameters cannot even be read (40000).
     #[error("unreadable parameters: {0:?}")]
     Unreadable(Unreadable),
@@ -100,7 +103,7 @@ impl ApiError {
     /// The document's status code: an `int`, never 0.
     pub const fn code(&self) -> i32 {
         match self {
-            Self::Invalid { .. } | Self::Unreadable(_) => 40000,
+            Self::Invalid { .. } | Self::Lines(_) | Self::Unreadable(_) => 40000,
             Self::Unauthorized => 40100,
             Self::InsufficientFunds => 40200,
             Self::Suspended | Self::OperatorsOnly => 40300,
@@ -131,6 +134,7 @@ impl From<Error> for ApiError {
             Error::Conflict(conflict) => Self::Conflict(conflict),
             Error::InsufficientFunds => Self::InsufficientFunds,
             Error::OutOfStock => Self::OutOfStock,
+            Error::Lines(lines) => Self::Lines(lines),
             Error::Suspended => Self::Suspended,
             Error::Unavailable(text) => Self::Unavailable(text),
             Error::Internal(text) => Self::Internal(text),

@@ -1,6 +1,6 @@
 //! What callers are told, in both languages. Parameters keep their names in either.
 
-use tollgate_core::{Conflict, Noun, Rule};
+use tollgate_core::{BadLine, Conflict, Noun, Rule};
 
 use crate::error::{ApiError, Unreadable};
 use crate::language::Language;
@@ -10,6 +10,7 @@ impl ApiError {
     pub fn message(&self, language: Language) -> String {
         let (zh, en): (&str, &str) = match self {
             Self::Invalid { field, rule } => return invalid(field, *rule, language),
+            Self::Lines(lines) => return bad_lines(lines, language),
             Self::Unreadable(why) => return unreadable(why, language),
             Self::Unauthorized => ("缺少 API Key，或 API Key 无效", "the API key is missing or not valid"),
             Self::Suspended => ("账号已被停用", "the account is suspended"),
@@ -59,10 +60,34 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
         ),
         Rule::Reference => ("所指对象在此不可用".into(), "names something that cannot be used here".into()),
         Rule::Immutable => ("不可修改".into(), "cannot be changed".to_owned()),
+        Rule::Count { min, max } => {
+            (format!("数量必须为 {min} 到 {max} 个"), format!("must be {min} to {max} in number"))
+        }
+        Rule::Doubled => ("重复".into(), "names the same twice".into()),
+        Rule::Taken => ("已存在".into(), "is there already".into()),
+        Rule::Reserved => {
+            ("是平台自身使用的端口".into(), "is a port that the platform itself listens on".into())
+        }
+        Rule::OneHost => (
+            "必须是单个主机的地址".into(),
+            "must be the address of one host: not unspecified, multicast or broadcast".into(),
+        ),
+        Rule::Ipv4 => ("必须是 IPv4 地址".into(), "must be an IPv4 address".into()),
+        Rule::Ipv6 => ("必须是 IPv6 地址".into(), "must be an IPv6 address".into()),
     };
     match language {
         Language::Zh => format!("参数 {field} {zh}"),
         Language::En => format!("parameter {field} {en}"),
+    }
+}
+
+/// How many lines are wrong, and the first of them in full.
+fn bad_lines(lines: &[BadLine], language: Language) -> String {
+    let first = lines.first().map(|bad| invalid(bad.field, bad.rule, language)).unwrap_or_default();
+    let (count, line) = (lines.len(), lines.first().map_or(0, |bad| bad.line));
+    match language {
+        Language::Zh => format!("共 {count} 处错误，未导入任何内容；第 {line} 行：{first}"),
+        Language::En => format!("{count} mistakes, nothing was imported; line {line}: {first}"),
     }
 }
 
@@ -96,6 +121,11 @@ const fn not_found(noun: Noun) -> (&'static str, &'static str) {
         Noun::Exit => ("出口不存在", "no such exit"),
         Noun::Connection => ("连接不存在", "no such connection"),
         Noun::Job => ("任务不存在", "no such job"),
+        Noun::StaticPrice => ("价格套餐不存在", "no such price package"),
+        Noun::StockItem => ("库存条目不存在", "no such stock item"),
+        Noun::StaticOrder => ("订单不存在", "no such order"),
+        Noun::StaticProxy => ("静态代理不存在", "no such static proxy"),
+        Noun::StaticRequest => ("申请不存在", "no such request"),
     }
 }
 
@@ -111,6 +141,13 @@ const fn conflicting(conflict: Conflict) -> (&'static str, &'static str) {
             ("该 reference 已用于其他金额", "the reference was used with another amount")
         }
         Conflict::WouldBeNegative => ("余额将为负数", "the balance would become negative"),
+        Conflict::OpenRequest => {
+            ("该静态代理正在退款或更换中", "a refund or a replacement of the static proxy is under way")
+        }
+        Conflict::RequestDecided => ("该申请已处理", "the request has been decided already"),
+        Conflict::OrderDecided => ("该订单已处理", "the order has been decided already"),
+        Conflict::Undelivered => ("该静态代理尚未配置完成", "the static proxy has not been delivered yet"),
+        Conflict::Expired => ("该静态代理已过期", "the static proxy has expired"),
     }
 }
 
@@ -133,6 +170,13 @@ mod tests {
             Rule::PrivateAddress,
             Rule::Reference,
             Rule::Immutable,
+            Rule::Count { min: 1, max: 9 },
+            Rule::Doubled,
+            Rule::Taken,
+            Rule::Reserved,
+            Rule::OneHost,
+            Rule::Ipv4,
+            Rule::Ipv6,
         ];
         for rule in rules {
             let error = ApiError::invalid("page_size", rule);

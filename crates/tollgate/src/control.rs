@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tollgate_core::{Core, leases, refusals};
+use tollgate_core::{Core, leases, refusals, statics};
 use tollgate_gateway::Control;
 use tollgate_types::{
     BootId, ByteLease, Directory, GatewayId, LeaseDenied, LeaseRequest, RefusalNote, Settled, StaticTraffic,
@@ -27,14 +27,13 @@ impl Control for InProcess {
         leases::settle(&self.0, report).await
     }
 
-    // The core does not count it yet: `statics::count_traffic` goes here.
     async fn static_traffic(
         &self,
-        _: GatewayId,
-        _: BootId,
-        _: Vec<StaticTraffic>,
+        gateway: GatewayId,
+        boot: BootId,
+        counters: Vec<StaticTraffic>,
     ) -> Result<Settled, Unavailable> {
-        Ok(Settled)
+        statics::count_traffic(&self.0, gateway, boot, counters).await
     }
 
     async fn refused(&self, notes: Vec<RefusalNote>) {
