@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) counter: Option<String>,
     /// Whether a database that nobody has used has rows in it.
     pub(super) seeded: bool,
+    /// The statement that adds a row to it, of which there are many.
+    pub(super) insert: String,
 }
 
 /// A column.
@@ -83,7 +85,8 @@ impl Table {
         let columns = found.into_iter().map(|(column, kind, _)| Column::of(&name, column, &kind));
         let columns = columns.collect::<Result<_, _>>()?;
         let counter = key.filter(|_| sql.contains(Dialect::SQLITE.id));
-        let mut table = Self { name, columns, counter, seeded: false };
+        let mut table = Self { name, columns, counter, seeded: false, insert: String::new() };
+        table.insert = table.insert();
         let has_rows = model.query_row(&table.has_rows(), [], |row| row.get(0)).map_err(plain)?;
         table.seeded = has_rows || table.name == META;
         Ok(table)
@@ -98,6 +101,11 @@ impl Table {
     pub(super) fn column_list(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
         columns.join(", ")
+    }
+
+    fn insert(&self) -> String {
+        let places: Vec<String> = (1..=self.columns.len()).map(|place| format!("?{place}")).collect();
+        format!("INSERT INTO {} ({}) VALUES ({})", self.quoted(), self.column_list(), places.join(", "))
     }
 
     /// All that is in it.

@@ -108,7 +108,7 @@ impl SqliteEnd {
     }
 
     pub(super) fn write(&self, table: &Table, row: &[Value<'_>]) -> Result<(), Error> {
-        let mut insert = self.connection.prepare_cached(&insert(table)).map_err(plain)?;
+        let mut insert = self.connection.prepare_cached(&table.insert).map_err(plain)?;
         insert.execute(rusqlite::params_from_iter(row)).map(drop).map_err(plain)
     }
 
@@ -174,11 +174,6 @@ impl SqliteEnd {
         let noted = self.connection.query_row(NOTED, [&table.name], |row| row.get(1)).optional();
         noted.map(|at| at.map(Time::from_micros)).map_err(plain)
     }
-}
-
-fn insert(table: &Table) -> String {
-    let places: Vec<String> = (1..=table.columns.len()).map(|place| format!("?{place}")).collect();
-    format!("INSERT INTO {} ({}) VALUES ({})", table.quoted(), table.column_list(), places.join(", "))
 }
 
 /// A value of SQLite's; `None` for what the store never writes.
