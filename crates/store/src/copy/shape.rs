@@ -18,9 +18,9 @@ const TABLES: &str = "SELECT name, sql FROM sqlite_schema
                       WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' AND name <> ?1 ORDER BY rowid";
 const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid";
 
-/// The table in which whoever opens a database leaves the proof of its keys: rows in it are no
-/// sign of use.
-const META: &str = "meta";
+/// Tables in which a start of the program leaves rows: they are no sign of use. (In `meta` it leaves
+/// the proof of its keys.)
+const LEFT_BY_A_START: &[&str] = &["meta"];
 
 /// A schema after some of the migrations.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Table {
         let mut table = Self { name, columns, counter, seeded: false, insert: String::new() };
         table.insert = table.insert();
         let has_rows = model.query_row(&table.has_rows(), [], |row| row.get(0)).map_err(plain)?;
-        table.seeded = has_rows || table.name == META;
+        table.seeded = has_rows || LEFT_BY_A_START.contains(&table.name.as_str());
         Ok(table)
     }
 

@@ -151,12 +151,19 @@ impl SqliteEnd {
         Ok(())
     }
 
-    /// Whether the file says what was in it when it was made, and has not been used since: to use
-    /// it, the store puts it in another mode.
-    pub(super) fn has_note(&self) -> Result<bool, Error> {
+    /// Whether the file says what is in it. One that the store has used since it was made is in
+    /// another mode, and what it said holds no longer.
+    ///
+    /// # Errors
+    /// [`CopyError::Damaged`] where it should say so and does not: it was never finished.
+    pub(super) fn has_note(&self) -> Result<bool, CopyError> {
         let mode: String =
             self.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(plain)?;
-        Ok(mode != "wal" && self.has_table("backup_contents")?)
+        if mode == "wal" || self.has_table("backup_contents")? {
+            return Ok(mode != "wal");
+        }
+        let why = "it does not say what is in it: it was not finished, or is no backup of this program's";
+        Err(CopyError::Damaged(why.to_owned()))
     }
 
     /// Demands that a table holds what was written down.

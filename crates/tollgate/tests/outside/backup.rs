@@ -306,6 +306,13 @@ fn what_is_killed_half_way_leaves_nothing_and_can_be_done_again() {
     let partial = used.backups.path().join("backup.db.partial");
     kill_half_way(&["backup", text(&used.backup_file())], used.data.path(), &partial);
     assert!(partial.exists() && !used.backup_file().exists());
+    // Neither with what SQLite needs to undo it, nor without, is it taken for a backup.
+    for _ in 0..2 {
+        let (code, _, error) = restore(&partial, used.data.path());
+        assert_eq!(code, Some(2));
+        assert!(error.contains("it is damaged") || error.contains("no database of Tollgate"), "{error}");
+        let _ = fs::remove_file(used.backups.path().join("backup.db.partial-journal"));
+    }
     let (file, fresh) = used.backed_up();
     assert!(!partial.exists());
 
