@@ -147,7 +147,7 @@ impl Source {
     fn backup_of(path: &Path, options: &Options, known: &'static [Migration]) -> Result<Self, CopyError> {
         // What SQLite has against a file that nobody else uses is what is wrong with the file.
         let damaged = |error| match error {
-            CopyError::Store(Error::Unavailable(why)) => CopyError::Damaged(why),
+            CopyError::Store(Error::Unavailable(why) | Error::Unexpected(why)) => CopyError::Damaged(why),
             error => error,
         };
         let open = || {
@@ -181,9 +181,9 @@ impl Source {
     ///
     /// # Errors
     /// Those of the database.
-    pub fn made_at(&mut self) -> Result<Option<Time>, Error> {
+    pub fn made_at(&mut self) -> Result<Option<Time>, CopyError> {
         match &self.end {
-            End::Sqlite(file) if file.has_note()? => file.noted_at(&self.shape),
+            End::Sqlite(file) if file.has_note()? => Ok(file.noted_at(&self.shape)?),
             _ => Ok(None),
         }
     }

@@ -18,9 +18,9 @@ const TABLES: &str = "SELECT name, sql FROM sqlite_schema
                       WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' AND name <> ?1 ORDER BY rowid";
 const COLUMNS: &str = "SELECT name, type, pk FROM pragma_table_info(?1) ORDER BY cid";
 
-/// The table in which whoever opens a database leaves the proof of its keys: rows in it are no
-/// sign of use.
-const META: &str = "meta";
+/// Tables in which a start of the program leaves rows: they are no sign of use. (In `meta` it leaves
+/// the proof of its keys.)
+const LEFT_BY_A_START: &[&str] = &["meta"];
 
 /// A schema after some of the migrations.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) counter: Option<String>,
     /// Whether a database that nobody has used has rows in it.
     pub(super) seeded: bool,
+    /// The statement that adds a row to it, of which there are many.
+    pub(super) insert: String,
 }
 
 /// A column.
@@ -83,9 +85,10 @@ impl Table {
         let columns = found.into_iter().map(|(column, kind, _)| Column::of(&name, column, &kind));
         let columns = columns.collect::<Result<_, _>>()?;
         let counter = key.filter(|_| sql.contains(Dialect::SQLITE.id));
-        let mut table = Self { name, columns, counter, seeded: false };
+        let mut table = Self { name, columns, counter, seeded: false, insert: String::new() };
+        table.insert = table.insert();
         let has_rows = model.query_row(&table.has_rows(), [], |row| row.get(0)).map_err(plain)?;
-        table.seeded = has_rows || table.name == META;
+        table.seeded = has_rows || LEFT_BY_A_START.contains(&table.name.as_str());
         Ok(table)
     }
 
@@ -98,6 +101,11 @@ impl Table {
     pub(super) fn column_list(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|column| quoted(&column.name)).collect();
         columns.join(", ")
+    }
+
+    fn insert(&self) -> String {
+        let places: Vec<String> = (1..=self.columns.len()).map(|place| format!("?{place}")).collect();
+        format!("INSERT INTO {} ({}) VALUES ({})", self.quoted(), self.column_list(), places.join(", "))
     }
 
     /// All that is in it.

@@ -108,7 +108,7 @@ impl SqliteEnd {
     }
 
     pub(super) fn write(&self, table: &Table, row: &[Value<'_>]) -> Result<(), Error> {
-        let mut insert = self.connection.prepare_cached(&insert(table)).map_err(plain)?;
+        let mut insert = self.connection.prepare_cached(&table.insert).map_err(plain)?;
         insert.execute(rusqlite::params_from_iter(row)).map(drop).map_err(plain)
     }
 
@@ -151,12 +151,19 @@ impl SqliteEnd {
         Ok(())
     }
 
-    /// Whether the file says what was in it when it was made, and has not been used since: to use
-    /// it, the store puts it in another mode.
-    pub(super) fn has_note(&self) -> Result<bool, Error> {
+    /// Whether the file says what is in it. One that the store has used since it was made is in
+    /// another mode, and what it said holds no longer.
+    ///
+    /// # Errors
+    /// [`CopyError::Damaged`] where it should say so and does not: it was never finished.
+    pub(super) fn has_note(&self) -> Result<bool, CopyError> {
         let mode: String =
             self.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(plain)?;
-        Ok(mode != "wal" && self.has_table("backup_contents")?)
+        if mode == "wal" || self.has_table("backup_contents")? {
+            return Ok(mode != "wal");
+        }
+        let why = "it does not say what is in it: it was not finished, or is no backup of this program's";
+        Err(CopyError::Damaged(why.to_owned()))
     }
 
     /// Demands that a table holds what was written down.
@@ -174,11 +181,6 @@ impl SqliteEnd {
         let noted = self.connection.query_row(NOTED, [&table.name], |row| row.get(1)).optional();
         noted.map(|at| at.map(Time::from_micros)).map_err(plain)
     }
-}
-
-fn insert(table: &Table) -> String {
-    let places: Vec<String> = (1..=table.columns.len()).map(|place| format!("?{place}")).collect();
-    format!("INSERT INTO {} ({}) VALUES ({})", table.quoted(), table.column_list(), places.join(", "))
 }
 
 /// A value of SQLite's; `None` for what the store never writes.

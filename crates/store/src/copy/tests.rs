@@ -47,6 +47,11 @@ fn of_the_first(folder: &TempDir) -> PathBuf {
     path
 }
 
+/// A database in use, seen by a program that knows these migrations.
+fn looked_at(path: &Path, known: &'static [Migration]) -> Source {
+    Source::of(End::online(&DbUrl::sqlite(path), &options()).unwrap(), known).unwrap()
+}
+
 fn backed_up(mut source: Source, path: &Path) -> Vec<Written> {
     let mut target = Target::new_file(path, &source, NOW).unwrap();
     let written = target.fill(&mut source, &mut |_| {}).unwrap().to_vec();
@@ -62,7 +67,7 @@ fn shown(source: &mut Source) -> String {
 fn an_old_backup_is_brought_up_to_date_in_a_copy_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let old = empty_file(&folder, "old.db");
-    let before = Source::backup_of(&of_the_first(&folder), &options(), FIRST).unwrap();
+    let before = looked_at(&of_the_first(&folder), FIRST);
     assert!(!before.is_outdated());
     backed_up(before, &old);
 
@@ -86,21 +91,19 @@ fn an_old_backup_is_brought_up_to_date_in_a_copy_of_it() {
 fn a_running_older_program_is_backed_up_by_a_newer_one() {
     let folder = tempfile::tempdir().unwrap();
     let first = of_the_first(&folder);
-    let url = DbUrl::sqlite(&first);
-    let source = Source::of(End::online(&url, &options()).unwrap(), BOTH).unwrap();
+    let source = looked_at(&first, BOTH);
     assert!(source.is_outdated());
     let new = empty_file(&folder, "new.db");
     backed_up(source, &new);
     assert_eq!(shown(&mut Source::backup_of(&new, &options(), BOTH).unwrap()), "colour is blue");
-    let mut still = End::online(&url, &options()).unwrap();
-    assert_eq!(still.version(BOTH), Ok(1), "the database itself is left alone");
+    assert_eq!(looked_at(&first, BOTH).shape.version, 1, "the database itself is left alone");
 }
 
 #[test]
 fn a_newer_backup_is_refused_by_an_older_program() {
     let folder = tempfile::tempdir().unwrap();
     let new = empty_file(&folder, "new.db");
-    backed_up(Source::backup_of(&of_the_first(&folder), &options(), BOTH).unwrap(), &new);
+    backed_up(looked_at(&of_the_first(&folder), BOTH), &new);
     match Source::backup_of(&new, &options(), FIRST).unwrap_err() {
         CopyError::Store(Error::Migration(why)) => assert!(why.contains("newer version"), "{why}"),
         other => panic!("{other:?}"),
@@ -110,12 +113,11 @@ fn a_newer_backup_is_refused_by_an_older_program() {
 #[test]
 fn a_source_is_not_copied_into_another_schema() {
     let folder = tempfile::tempdir().unwrap();
-    let of = |known| Source::backup_of(&of_the_first(&folder), &options(), known).unwrap();
     let new = empty_file(&folder, "new.db");
-    backed_up(of(BOTH), &new);
+    backed_up(looked_at(&of_the_first(&folder), BOTH), &new);
     let newer = Source::backup_of(&new, &options(), BOTH).unwrap();
     let mut target = Target::new_file(&empty_file(&folder, "target.db"), &newer, NOW).unwrap();
-    let refused = target.fill(&mut of(BOTH), &mut |_| {}).unwrap_err();
+    let refused = target.fill(&mut looked_at(&of_the_first(&folder), BOTH), &mut |_| {}).unwrap_err();
     assert!(
         matches!(&refused, CopyError::Store(Error::Unexpected(why)) if why.contains("schemas")),
         "{refused:?}"
@@ -123,9 +125,16 @@ fn a_source_is_not_copied_into_another_schema() {
 }
 
 #[test]
+fn a_file_that_does_not_say_what_is_in_it_is_no_backup() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = Source::backup_of(&of_the_first(&folder), &options(), FIRST).unwrap_err();
+    assert!(matches!(&refused, CopyError::Damaged(why) if why.contains("was not finished")), "{refused:?}");
+}
+
+#[test]
 fn what_was_not_copied_faithfully_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let mut source = Source::backup_of(&of_the_first(&folder), &options(), FIRST).unwrap();
+    let mut source = looked_at(&of_the_first(&folder), FIRST);
     let mut target = Target::new_file(&empty_file(&folder, "new.db"), &source, NOW).unwrap();
     // Something that nobody should have put there.
     const MEDDLE: &str = "CREATE TRIGGER meddle AFTER INSERT ON meta

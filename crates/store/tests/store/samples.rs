@@ -103,8 +103,9 @@ pub(crate) fn insert_lease(tx: &mut Tx<'_>) -> Result<i64, Error> {
     tx.insert(INSERT, &[])
 }
 
-/// An entry of two lines, over two tables.
-pub(crate) fn insert_balanced(tx: &mut Tx<'_>, n: i64) -> Result<(), Error> {
+/// An entry, and what is written of it in two other tables: one that is copied next, and one much
+/// later.
+pub(crate) fn insert_entry(tx: &mut Tx<'_>, n: i64) -> Result<(), Error> {
     const ENTRY: Sql = Sql::new(
         "entry",
         "INSERT INTO entries (account_id, kind, reference, memo, at) VALUES (7, 'adjust', ?1, '', 0) RETURNING id",
@@ -115,7 +116,18 @@ pub(crate) fn insert_balanced(tx: &mut Tx<'_>, n: i64) -> Result<(), Error> {
     );
     let id = tx.insert(ENTRY, params![&n.to_string()])?;
     tx.execute(LINE, params![id, 0, 5])?;
-    tx.execute(LINE, params![id, 1, -5]).map(drop)
+    tx.execute(LINE, params![id, 1, -5])?;
+    insert_long_row(tx, n)
+}
+
+/// A row of a table that lies between those.
+pub(crate) fn insert_between(tx: &mut Tx<'_>, n: i64) -> Result<(), Error> {
+    const INSERT: Sql = Sql::new(
+        "between",
+        "INSERT INTO idempotency_keys (account_id, idempotency_key, input_hash, answer, created_at)
+         VALUES (7, ?1, ?2, '', 0)",
+    );
+    tx.execute(INSERT, params![&n.to_string(), b"x"]).map(drop)
 }
 
 pub(crate) fn count_entries(tx: &mut Tx<'_>) -> Result<i64, Error> {

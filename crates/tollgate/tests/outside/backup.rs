@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
-use crate::common::{Running, run, server_settings};
+use crate::common::{Running, eventually, run, server_settings, tollgate};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -53,6 +54,15 @@ impl Used {
         let fresh = folder();
         fs::copy(self.data.path().join("master-key"), fresh.path().join("master-key")).expect("copied");
         (self.backup_file(), fresh)
+    }
+
+    /// Makes it large, so that copying it takes a while.
+    fn grow(&self) {
+        const ROWS: &str = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100000)
+            INSERT INTO audit_log (at, actor, action, account_id, subject, detail)
+            SELECT n, 'operator', 'account.updated', 1, 'account:1', hex(zeroblob(100)) FROM n";
+        let db = rusqlite::Connection::open(self.data.path().join("tollgate.db")).expect("the database");
+        db.execute(ROWS, []).expect("filled");
     }
 
     /// Makes its books wrong, behind the program's back.
@@ -275,6 +285,43 @@ fn what_is_no_whole_backup_is_not_restored() {
         assert_eq!(code, Some(2));
         assert!(error.contains(expected), "{error}");
     }
+}
+
+/// Starts a command and kills it once a file that it writes has grown to a megabyte.
+fn kill_half_way(arguments: &[&str], data: &Path, written: &Path) {
+    let mut command = tollgate(arguments, &server_settings(data));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    eventually("it is half-way", || {
+        assert!(child.try_wait().expect("its own child").is_none(), "it has ended before");
+        fs::metadata(written).is_ok_and(|file| file.len() > 1 << 20)
+    });
+    child.kill().expect("its own child can be killed");
+    child.wait().expect("its own child can be waited for");
+}
+
+#[test]
+fn what_is_killed_half_way_leaves_nothing_and_can_be_done_again() {
+    let used = Used::new();
+    used.grow();
+    let partial = used.backups.path().join("backup.db.partial");
+    kill_half_way(&["backup", text(&used.backup_file())], used.data.path(), &partial);
+    assert!(partial.exists() && !used.backup_file().exists());
+    // Neither with what SQLite needs to undo it, nor without, is it taken for a backup.
+    for _ in 0..2 {
+        let (code, _, error) = restore(&partial, used.data.path());
+        assert_eq!(code, Some(2));
+        assert!(error.contains("it is damaged") || error.contains("no database of Tollgate"), "{error}");
+        let _ = fs::remove_file(used.backups.path().join("backup.db.partial-journal"));
+    }
+    let (file, fresh) = used.backed_up();
+    assert!(!partial.exists());
+
+    let log = fresh.path().join("tollgate.db-wal");
+    kill_half_way(&["restore", text(&file)], fresh.path(), &log);
+    assert_eq!(accounts(fresh.path()), Vec::<String>::new());
+    let (code, _, error) = restore(&file, fresh.path());
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(accounts(fresh.path()), ["ada"]);
 }
 
 #[test]
