@@ -37,10 +37,37 @@ fn assert_same(one: &Outcome, other: &Outcome) {
     }
 }
 
+/// Everything that can happen did, often enough to mean something.
+fn assert_eventful(outcome: &Outcome) {
+    let mut counts = std::collections::BTreeMap::<&str, u32>::new();
+    for (kind, count) in outcome.customers.iter().flat_map(|customer| &customer.events) {
+        *counts.entry(kind.as_str()).or_default() += count;
+    }
+    for kind in [
+        "package.threshold_reached",
+        "package.exhausted",
+        "package.expired",
+        "package.rebuy_succeeded",
+        "package.rebuy_insufficient",
+        "package.rebuy_failed",
+        "wallet.low",
+        "static.order_completed",
+        "static.expiring",
+        "static.renewed",
+        "static.renewal_insufficient",
+        "static.expired",
+        "static.replaced",
+        "static.refunded",
+    ] {
+        assert!(counts.get(kind).is_some_and(|count| *count >= 5), "{kind}: {counts:?}");
+    }
+}
+
 #[test]
 fn everything_happens_once_and_at_its_time_whoever_does_it() {
     let Some(plain) = simulate(Some(TestDb::sqlite()), Workers::ONE) else { return };
-    for workers in [Workers::ONE, Workers::TWO, Workers::TWO_KILLED] {
+    assert_eventful(&plain);
+    for workers in [Workers::TWO, Workers::ONE, Workers::TWO_KILLED] {
         if let Some(outcome) = simulate(TestDb::postgres(), workers) {
             assert_same(&plain, &outcome);
         }

@@ -85,9 +85,9 @@ impl Simulation {
     pub(crate) async fn new(database: TestDb, workers: Workers, customers: usize) -> Self {
         let begin = Zone::UTC.parse("2026-03-01 00:00:00").unwrap();
         let clock = Arc::new(FakeClock::new(begin));
-        let mut cores = vec![open(&database, clock.clone()).await];
-        for _ in 1..workers.count {
-            cores.push(open(&database, clock.clone()).await);
+        let mut cores = Vec::new();
+        for seed in 1..=workers.count {
+            cores.push(open(&database, clock.clone(), u8::try_from(seed).unwrap()).await);
         }
         let mut simulation = Self {
             cores,
@@ -171,7 +171,8 @@ impl Simulation {
 
     /// Plays a plan, and the days until everything that was ordered has come to its end.
     pub(crate) async fn play(mut self, plan: Vec<Act>, days: u64) -> Outcome {
-        let end = self.begin.plus(Duration::from_secs(days * 86_400));
+        // Between two moments at which something may be due.
+        let end = self.begin.plus(Duration::from_secs(days * 86_400 + 300));
         let mut acts = plan.into_iter().peekable();
         loop {
             let next_act = acts.peek().map(|act| self.begin.plus(act.at));
@@ -193,6 +194,7 @@ impl Simulation {
                 self.look_at(customer, at, true).await;
             }
         }
+        self.clock.set(end.max(self.now()));
         self.finish().await
     }
 
@@ -236,7 +238,7 @@ impl Simulation {
     /// whom something should have happened to; the others in the end.
     async fn look_at(&mut self, number: usize, at: Time, acted: bool) {
         let day = at.since(self.begin).as_secs() / 86_400;
-        let (core, is_strict) = (self.core().clone(), self.is_strict());
+        let (core, is_strict, workers) = (self.core().clone(), self.is_strict(), self.workers);
         let customer = &mut self.customers[number];
         let before = customer.balance;
         let mut expected = std::mem::take(&mut customer.told);
@@ -254,7 +256,8 @@ impl Simulation {
         let mut names: Vec<&str> = found.iter().map(|event| event.kind.as_str()).collect();
         names.sort_unstable();
         expected.sort_unstable();
-        assert_eq!(names, expected, "customer {number} on day {day}, {at:?}");
+        let failed = failed_jobs(&core).await;
+        assert_eq!(names, expected, "customer {number} on day {day}, {at:?}, {:?}; {failed:?}", workers);
         for event in &found {
             assert_eq!(event.at, at, "{event:?} of customer {number}");
         }
@@ -498,6 +501,14 @@ async fn is_anything_claimed(core: &Core) -> bool {
     jobs::list(core, Some("claimed".into()), page).await.unwrap().1 > 0
 }
 
+/// Jobs that have failed and wait to be tried again.
+async fn failed_jobs(core: &Core) -> Vec<jobs::JobRow> {
+    let page = Page::new(None, Some(Page::LARGEST)).unwrap();
+    let (mut waiting, _) = jobs::list(core, Some("waiting".into()), page).await.unwrap();
+    waiting.retain(|job| job.attempts > 0);
+    waiting
+}
+
 /// Has traffic flow, as a gateway would: leased, used and settled.
 async fn use_bytes(core: &Core, account: AccountId, mut bytes: u64) {
     let payer = Payer { account, sub_account: None, proxy_type: TYPE };
@@ -530,7 +541,7 @@ async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> 
     done.into_iter().flatten().collect()
 }
 
-async fn open(database: &TestDb, clock: Arc<FakeClock>) -> Core {
+async fn open(database: &TestDb, clock: Arc<FakeClock>, seed: u8) -> Core {
     let keys = Keys::new(&[7; 32]);
-    Core::open(database.open(), clock, Zone::UTC, keys, Policy::default(), [1; 32]).await.unwrap()
+    Core::open(database.open(), clock, Zone::UTC, keys, Policy::default(), [seed; 32]).await.unwrap()
 }
