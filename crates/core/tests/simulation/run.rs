@@ -43,6 +43,12 @@ impl Workers {
     pub(crate) const TWO: Self = Self { count: 2, killed_in: None };
     pub(crate) const ONE_KILLED: Self = Self { count: 1, killed_in: Some(40) };
     pub(crate) const TWO_KILLED: Self = Self { count: 2, killed_in: Some(40) };
+
+    /// Whether everything must happen at its very time. Where workers are killed, it may be minutes
+    /// late, and only what it comes to is compared.
+    pub(crate) fn are_punctual(self) -> bool {
+        self.killed_in.is_none()
+    }
 }
 
 /// What one customer came to: entries by kind and amount, events by name, cents.
@@ -102,12 +108,6 @@ impl Simulation {
         };
         simulation.furnish(customers).await;
         simulation
-    }
-
-    /// Whether everything must happen at its very time. Where workers are killed, it may be minutes
-    /// late, and only what it comes to is compared.
-    fn is_strict(&self) -> bool {
-        self.workers.killed_in.is_none()
     }
 
     fn core(&self) -> &Core {
@@ -238,7 +238,7 @@ impl Simulation {
     /// whom something should have happened to; the others in the end.
     async fn look_at(&mut self, number: usize, at: Time, acted: bool) {
         let day = at.since(self.begin).as_secs() / 86_400;
-        let (core, is_strict, workers) = (self.core().clone(), self.is_strict(), self.workers);
+        let (core, is_strict, workers) = (self.core().clone(), self.workers.are_punctual(), self.workers);
         let customer = &mut self.customers[number];
         let before = customer.balance;
         let mut expected = std::mem::take(&mut customer.told);
@@ -293,7 +293,7 @@ impl Simulation {
         assert_eq!(outcome.balance, customer.balance, "balance of customer {number}");
         let listed = self.listed(customer.account).await;
         let listed: BTreeMap<_, _> = listed.into_iter().map(|proxy| (proxy.id, proxy.expires_at)).collect();
-        if self.is_strict() {
+        if self.workers.are_punctual() {
             assert_eq!(listed, customer.statics.listed(self.now()), "proxies of customer {number}");
         }
         outcome
@@ -387,7 +387,7 @@ impl Simulation {
     }
 
     async fn act_on_statics(&mut self, core: &Core, number: usize, what: What, now: Time) {
-        let (account, is_strict) = (self.customers[number].account, self.is_strict());
+        let (account, is_strict) = (self.customers[number].account, self.workers.are_punctual());
         let kind = StaticType::Dc;
         match what {
             What::Order(item, auto) => self.order(core, number, item, auto, now).await,
