@@ -3,48 +3,22 @@
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT_LANGUAGE;
 
-/// A language that answers are given in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Language {
-    /// Chinese, the document's own and the default.
-    #[default]
-    Zh,
-    /// English.
-    En,
-}
+pub use tollgate_types::Language;
 
-impl Language {
-    /// The language that a request prefers by its `Accept-Language` (RFC 9110 §12.5.4). Unknown
-    /// languages are passed over; where two are equally welcome, the first named wins.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut best = (0, Self::default());
-        for value in headers.get_all(ACCEPT_LANGUAGE) {
-            for range in value.to_str().unwrap_or_default().split(',') {
-                if let Some((weight, language)) = parse_range(range)
-                    && weight > best.0
-                {
-                    best = (weight, language);
-                }
+/// The language that a request prefers by its `Accept-Language` (RFC 9110 §12.5.4). Unknown
+/// languages are passed over; where two are equally welcome, the first named wins.
+pub(crate) fn preferred(headers: &HeaderMap) -> Language {
+    let mut best = (0, Language::default());
+    for value in headers.get_all(ACCEPT_LANGUAGE) {
+        for range in value.to_str().unwrap_or_default().split(',') {
+            if let Some((weight, language)) = parse_range(range)
+                && weight > best.0
+            {
+                best = (weight, language);
             }
         }
-        best.1
     }
-
-    /// The same thing said in either language; the one that fits.
-    pub(crate) const fn pick<'a>(self, zh: &'a str, en: &'a str) -> &'a str {
-        match self {
-            Self::Zh => zh,
-            Self::En => en,
-        }
-    }
-
-    /// The value of `Content-Language`.
-    pub(crate) const fn tag(self) -> &'static str {
-        match self {
-            Self::Zh => "zh",
-            Self::En => "en",
-        }
-    }
+    best.1
 }
 
 /// One language range with its weight in thousandths; `None` for a language that is not spoken.
@@ -94,8 +68,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_LANGUAGE, header.parse().unwrap());
-            assert_eq!(Language::of(&headers), expected, "{header:?}");
+            assert_eq!(preferred(&headers), expected, "{header:?}");
         }
-        assert_eq!(Language::of(&HeaderMap::new()), Language::Zh);
+        assert_eq!(preferred(&HeaderMap::new()), Language::Zh);
     }
 }

@@ -18,13 +18,14 @@ use axum::response::{IntoResponse, Response};
 
 use crate::envelope::say;
 use crate::error::ApiError;
-use crate::language::Language;
+use crate::language;
 use crate::methods::Methods;
 use crate::request_id::RequestId;
 
 /// Everything that happens around a call.
 pub(crate) async fn around(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let (started, id, language) = (Instant::now(), RequestId::fresh(), Language::of(request.headers()));
+    let (started, id, language) =
+        (Instant::now(), RequestId::fresh(), language::preferred(request.headers()));
     let method = request.method().clone();
     let mut response = caught(next.run(request)).await;
     if let Some(error) = fault_of(&mut response) {

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tollgate_types::ProxyType;
-
-use crate::cidr::Cidr;
+use tollgate_types::{Cidr, ProxyType};
 
 /// How a gateway behaves. The defaults are those of the product, without listeners.
 #[derive(Clone, Debug)]

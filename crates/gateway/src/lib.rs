@@ -23,7 +23,6 @@ mod testing;
 mod admit;
 mod attempts;
 mod chain;
-mod cidr;
 mod client;
 mod config;
 mod dial;
@@ -43,7 +42,6 @@ mod sessions;
 mod socket;
 mod tunnel;
 
-pub use cidr::{BadCidr, Cidr};
 pub use config::GatewayConfig;
 pub use control::Control;
 pub use gateway::{Gateway, Run, StartError};

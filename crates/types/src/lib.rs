@@ -3,11 +3,14 @@
 //! Nothing here does IO, waits, or knows SQL or JSON. Every other room may depend on this one;
 //! it depends on none of them.
 
+mod address;
+mod cidr;
 mod clock;
 mod country;
 mod directory;
 mod exit;
 mod id;
+mod language;
 mod lease;
 mod password;
 mod proxy_type;
@@ -16,6 +19,8 @@ mod refusal;
 mod statics;
 mod time;
 
+pub use address::is_public_address;
+pub use cidr::{BadCidr, Cidr};
 pub use clock::{Clock, SystemClock};
 pub use country::{Country, CountryError};
 pub use directory::{AccountEntry, Directory, DirectoryChange, SubAccountEntry, WhitelistEntry};
@@ -24,6 +29,7 @@ pub use id::{
     AccountId, BootId, ConnectionId, EntryId, ExitId, GatewayId, JobId, LeaseId, OfferId, PackageId,
     StaticOrderId, StaticPriceId, StaticProxyId, StaticRequestId, StockId, SubAccountId, WhitelistId,
 };
+pub use language::Language;
 pub use lease::{
     ByteLease, LeaseDenied, LeaseRequest, LeaseUsage, Payer, RefusalNote, Settled, Unavailable, UsageReport,
 };

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::callers::Caller;
 use crate::envelope::{Answer, Envelope, ok};
-use crate::language::Language;
+use crate::language::{self, Language};
 
 /// Refusals of one day, for one reason, of one sub-account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,7 +49,7 @@ pub(crate) async fn refusals(
     headers: HeaderMap,
     State(core): State<Core>,
 ) -> Answer<Vec<RefusalRecord>> {
-    let language = Language::of(&headers);
+    let language = language::preferred(&headers);
     let recent = refusals::recent(&core, caller.account).await?.into_iter();
     ok(recent.map(|counted| RefusalRecord::new(counted, language, core.zone())).collect())
 }

@@ -9,9 +9,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
-use tollgate_gateway::Cidr;
 use tollgate_store::DbUrl;
-use tollgate_types::Zone;
+use tollgate_types::{Cidr, Zone};
 
 /// A value of a setting.
 pub trait Value: Sized {
