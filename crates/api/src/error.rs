@@ -131,6 +131,7 @@ impl From<Error> for ApiError {
             Error::Conflict(conflict) => Self::Conflict(conflict),
             Error::InsufficientFunds => Self::InsufficientFunds,
             Error::OutOfStock => Self::OutOfStock,
+            Error::TooSoon(retry_after) => Self::TooMany { retry_after },
             Error::Suspended => Self::Suspended,
             Error::Unavailable(text) => Self::Unavailable(text),
             Error::Internal(text) => Self::Internal(text),

@@ -58,6 +58,14 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
             "must not be a private, loopback, multicast or unspecified address".into(),
         ),
         Rule::Reference => ("所指对象在此不可用".into(), "names something that cannot be used here".into()),
+        Rule::Url => (
+            "不是有效的 URL，例如 https://example.com/hooks，且不能包含用户名密码或 # 片段".into(),
+            "is not a URL such as https://example.com/hooks, without credentials or fragment".into(),
+        ),
+        Rule::Https => ("必须以 https:// 开头".into(), "must begin with https://".into()),
+        Rule::Unreachable => {
+            ("的主机没有可访问的公网地址".into(), "names a host that has no public address".into())
+        }
         Rule::Immutable => ("不可修改".into(), "cannot be changed".to_owned()),
     };
     match language {
@@ -96,6 +104,7 @@ const fn not_found(noun: Noun) -> (&'static str, &'static str) {
         Noun::Exit => ("出口不存在", "no such exit"),
         Noun::Connection => ("连接不存在", "no such connection"),
         Noun::Job => ("任务不存在", "no such job"),
+        Noun::NoticeChannel => ("通知渠道不存在，或未启用", "no such notice channel, or none that is active"),
     }
 }
 
@@ -111,6 +120,7 @@ const fn conflicting(conflict: Conflict) -> (&'static str, &'static str) {
             ("该 reference 已用于其他金额", "the reference was used with another amount")
         }
         Conflict::WouldBeNegative => ("余额将为负数", "the balance would become negative"),
+        Conflict::NoMail => ("本平台未启用邮件通知", "this platform sends no e-mail"),
     }
 }
 
@@ -132,6 +142,9 @@ mod tests {
             Rule::Address,
             Rule::PrivateAddress,
             Rule::Reference,
+            Rule::Url,
+            Rule::Https,
+            Rule::Unreachable,
             Rule::Immutable,
         ];
         for rule in rules {

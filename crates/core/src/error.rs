@@ -1,6 +1,8 @@
 //! What a job may answer instead of doing what it was asked: structured, so that the API can say
 //! it in the caller's language (contract §1).
 
+use std::time::Duration;
+
 use tollgate_ledger::LedgerError;
 use tollgate_store as store;
 
@@ -27,6 +29,9 @@ pub enum Error {
     /// Nothing of it is left (40901).
     #[error("out of stock")]
     OutOfStock,
+    /// It was done a moment ago, and is not done so often (42900).
+    #[error("not so soon again; after {0:?}")]
+    TooSoon(Duration),
     /// The account is suspended (40300).
     #[error("the account is suspended")]
     Suspended,
@@ -84,6 +89,15 @@ pub enum Rule {
     /// It names something that cannot be used here.
     #[error("names something that cannot be used here")]
     Reference,
+    /// It is no URL such as https://example.com/hooks, or holds credentials or a fragment.
+    #[error("is not a URL such as https://example.com/hooks, without credentials or fragment")]
+    Url,
+    /// It is http, where only https is taken.
+    #[error("must begin with https://")]
+    Https,
+    /// Its host has no address that can be reached from here.
+    #[error("names a host that has no public address")]
+    Unreachable,
     /// It cannot be changed any more.
     #[error("cannot be changed")]
     Immutable,
@@ -101,6 +115,7 @@ pub enum Noun {
     Exit,
     Connection,
     Job,
+    NoticeChannel,
 }
 
 /// What stands in the way.
@@ -118,6 +133,8 @@ pub enum Conflict {
     ReferenceReused,
     /// The balance would be negative.
     WouldBeNegative,
+    /// This platform sends no mail.
+    NoMail,
 }
 
 impl Error {
