@@ -73,11 +73,11 @@ impl FakeCourier {
     }
 
     async fn carry(&self, letter: Letter) -> Result<(), Undelivered> {
+        let mut fate = self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Arrives);
         self.taken.lock().unwrap().push(letter);
         self.has_taken.notify_one();
         // A letter is never there at once.
         tokio::task::yield_now().await;
-        let mut fate = self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Arrives);
         while let Fate::Waits(gate, then) = fate {
             gate.notified().await;
             fate = *then;

@@ -63,10 +63,12 @@ on_both_databases! {
         let house = House::on(&database).await;
         let ann = house.subscriber("ann").await;
         set_webhook(&house.core, ann, switched(false)).await.unwrap();
+        house.work().await;
         let (go, writing) = half_way(&house.core, ann).await;
         let core = house.core.clone();
         let switching = tokio::spawn(async move { set_webhook(&core, ann, switched(true)).await });
         until_somebody_waits(&house.core).await;
+        assert_eq!(house.work().await, 0, "it is not switched on before the event is written");
         go.send(()).unwrap();
         writing.await.unwrap();
         switching.await.unwrap().unwrap();
