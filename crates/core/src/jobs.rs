@@ -233,18 +233,44 @@ impl Courier for NoCourier {
     }
 }
 
-/// Claims and does jobs that are due, so many at most, beside each other. Says how many were
-/// claimed.
+/// Which jobs: those that wait for strangers are kept apart, so that they hold up no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// Everything that is done in the house.
+    House,
+    /// Deliveries of notices.
+    Post,
+}
+
+/// Claims jobs that are due, so many at most. Each is to be given to [`attempt`].
 ///
 /// # Errors
-/// Those of the store, where nothing can be claimed. A job that fails is put back and tells the
-/// log.
+/// Those of the store.
+pub async fn claim(core: &Core, queue: Queue, most: i64) -> Result<Vec<Claimed>, Error> {
+    let (now, deliveries) = (core.now(), queue == Queue::Post);
+    core.db().write(move |tx| Ok(store::jobs::claim(tx, deliveries, now, now.plus(CLAIM_TTL), most)?)).await
+}
+
+/// Does a claimed job. One that fails is put back and tells the log.
+pub async fn attempt(core: Core, job: Claimed) {
+    let done = tokio::select! {
+        done = perform(&core, &job) => done,
+        // Lost: whoever has the job now does it.
+        () = keep_claim(&core, &job) => return,
+    };
+    if let Err(error) = done {
+        put_back(&core, &job, &error).await;
+    }
+}
+
+/// Claims and does jobs that are due, so many of each queue at most, beside each other; returns
+/// when they are done, and says how many they were.
+///
+/// # Errors
+/// Those of the store, where nothing can be claimed.
 pub async fn run_due(core: &Core, most: i64) -> Result<usize, Error> {
-    let now = core.now();
-    let jobs = core
-        .db()
-        .write(move |tx| Ok::<_, Error>(store::jobs::claim(tx, now, now.plus(CLAIM_TTL), most)?))
-        .await?;
+    let mut jobs = claim(core, Queue::House, most).await?;
+    jobs.extend(claim(core, Queue::Post, most).await?);
     let count = jobs.len();
     let mut running = tokio::task::JoinSet::new();
     for job in jobs {
@@ -254,7 +280,7 @@ pub async fn run_due(core: &Core, most: i64) -> Result<usize, Error> {
     Ok(count)
 }
 
-/// When the next job is due that nobody has claimed.
+/// When there is something to claim again.
 ///
 /// # Errors
 /// Those of the store.
@@ -269,17 +295,6 @@ pub async fn next_due(core: &Core) -> Result<Option<Time>, Error> {
 pub async fn begin(core: &Core) -> Result<(), Error> {
     let now = core.now();
     core.db().write(move |tx| hurry(tx, JobKind::Pruning, "all", now, now)).await
-}
-
-async fn attempt(core: Core, job: Claimed) {
-    let done = tokio::select! {
-        done = perform(&core, &job) => done,
-        // Lost: whoever has the job now does it.
-        () = keep_claim(&core, &job) => return,
-    };
-    if let Err(error) = done {
-        put_back(&core, &job, &error).await;
-    }
 }
 
 async fn perform(core: &Core, job: &Claimed) -> Result<(), Error> {

@@ -92,7 +92,7 @@ async fn end_all(core: &Core, ids: Vec<LeaseId>) -> Result<(), Error> {
                 for id in &group {
                     end_in(tx, &mut books, *id, now)?;
                 }
-                books.write(tx)
+                books.write(tx, now)
             })
             .await?;
     }
@@ -190,7 +190,7 @@ fn settle_in(tx: &mut Tx<'_>, gateway: GatewayId, usages: &[LeaseUsage], now: Ti
             false => settle_late(tx, &mut books, &lease, usage, now)?,
         }
     }
-    books.write(tx)
+    books.write(tx, now)
 }
 
 fn settle_open(
@@ -253,9 +253,12 @@ fn apply(
     let (charge, release) = (settlement.charge, settlement.release);
     match lease.source {
         Source::Package(package) => {
-            let left = store::packages::shift(tx, package, charge.as_i64(), -release.as_i64())?;
-            if left.is_zero() && !charge.is_zero() {
+            let shifted = store::packages::shift(tx, package, charge.as_i64(), -release.as_i64())?;
+            if shifted.left.is_zero() && !charge.is_zero() {
                 crate::packages::close_in(tx, package, now)?;
+            }
+            if shifted.is_watched && !charge.is_zero() {
+                crate::packages::watch_soon(tx, payer.account, payer.proxy_type, now)?;
             }
             store::usage::add(tx, payer, lease.day, charge, Bytes::ZERO)?;
         }
@@ -343,19 +346,21 @@ fn reserve_late(
 /// The wallets that a transaction has locked: read once, changed in memory, written once.
 #[derive(Default)]
 struct Books {
-    wallets: BTreeMap<AccountId, (Wallet, bool)>,
+    /// Each as it was and as it is.
+    wallets: BTreeMap<AccountId, (Wallet, Wallet)>,
 }
 
 impl Books {
     fn lock(&mut self, tx: &mut Tx<'_>, account: AccountId) -> Result<(), Error> {
         if let std::collections::btree_map::Entry::Vacant(place) = self.wallets.entry(account) {
-            place.insert((store::wallets::lock(tx, account)?, false));
+            let wallet = store::wallets::lock(tx, account)?;
+            place.insert((wallet, wallet));
         }
         Ok(())
     }
 
     fn wallet(&self, account: AccountId) -> Wallet {
-        self.wallets.get(&account).map(|(wallet, _)| *wallet).unwrap_or_default()
+        self.wallets.get(&account).map(|(_, wallet)| *wallet).unwrap_or_default()
     }
 
     fn change(
@@ -363,24 +368,22 @@ impl Books {
         account: AccountId,
         change: impl FnOnce(Wallet) -> Result<Wallet, LedgerError>,
     ) -> Result<(), Error> {
-        if let Some((wallet, changed)) = self.wallets.get_mut(&account) {
+        if let Some((_, wallet)) = self.wallets.get_mut(&account) {
             *wallet = change(*wallet)?;
-            *changed = true;
         }
         Ok(())
     }
 
     fn release(&mut self, account: AccountId, units: Units) {
-        if let Some((wallet, changed)) = self.wallets.get_mut(&account) {
+        if let Some((_, wallet)) = self.wallets.get_mut(&account) {
             wallet.reserved = wallet.reserved.minus(units);
-            *changed = true;
         }
     }
 
-    fn write(self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        for (account, (wallet, changed)) in self.wallets {
-            if changed {
-                store::wallets::write(tx, account, &wallet)?;
+    fn write(self, tx: &mut Tx<'_>, now: Time) -> Result<(), Error> {
+        for (account, (before, after)) in self.wallets {
+            if after != before {
+                crate::wallets::write(tx, account, &before, &after, now)?;
             }
         }
         Ok(())

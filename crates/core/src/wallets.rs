@@ -3,9 +3,10 @@
 use tollgate_ledger::{Entry, EntryKind, Wallet};
 pub use tollgate_store::entries::WalletLine;
 use tollgate_store::{self as store, Tx};
-use tollgate_types::{AccountId, Cents, EntryId};
+use tollgate_types::{AccountId, Cents, EntryId, Time};
 
 use crate::audit_log::{self, Actor};
+use crate::events::{self, EventKind};
 use crate::{Conflict, Core, Error, Noun, Rule};
 
 /// The largest single recharge or correction: ten thousand million dollars.
@@ -76,8 +77,8 @@ pub async fn recharge(
                     false => Err(Error::Conflict(Conflict::ReferenceReused)),
                 };
             }
-            let wallet = wallet.recharge(amount)?;
-            store::wallets::write(tx, account, &wallet)?;
+            let (before, wallet) = (wallet, wallet.recharge(amount)?);
+            write(tx, account, &before, &wallet, now)?;
             let entry = store::entries::insert(tx, &Entry::recharge(account, amount, &reference)?, now)?;
             let detail = serde_json::json!({ "amount": amount.get(), "reference": reference });
             audit_log::append(
@@ -111,12 +112,12 @@ pub async fn adjust(
     let (now, reference) = (core.now(), core.random_reference());
     core.db()
         .write(move |tx| {
-            let adjusted = lock(tx, account)?.adjust(amount);
-            let wallet = adjusted.map_err(|error| match error {
+            let before = lock(tx, account)?;
+            let wallet = before.adjust(amount).map_err(|error| match error {
                 tollgate_ledger::LedgerError::InsufficientFunds => Error::Conflict(Conflict::WouldBeNegative),
                 other => other.into(),
             })?;
-            store::wallets::write(tx, account, &wallet)?;
+            write(tx, account, &before, &wallet, now)?;
             let entry = Entry::adjustment(account, amount, reference.clone(), &reason)?;
             let entry = store::entries::insert(tx, &entry, now)?;
             let detail = serde_json::json!({ "amount": amount.get(), "reason": reason });
@@ -132,6 +133,31 @@ pub async fn adjust(
             Ok(Recharged { entry, credited: true, wallet })
         })
         .await
+}
+
+/// Writes a locked wallet back. Says so where its balance falls to what the customer wants to be
+/// told of, and has what failed for want of money tried again where it grows.
+pub(crate) fn write(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    before: &Wallet,
+    after: &Wallet,
+    now: Time,
+) -> Result<(), Error> {
+    store::wallets::write(tx, account, after)?;
+    let (was, balance) = (before.balance(), after.balance());
+    if balance > was {
+        return crate::packages::watch_failed(tx, account, now);
+    }
+    if balance == was {
+        return Ok(());
+    }
+    let threshold = store::wallets::low_balance(tx, account)?;
+    if was > threshold && balance <= threshold && threshold > Cents::ZERO {
+        let data = serde_json::json!({ "balance": balance.get(), "threshold": threshold.get() });
+        events::emit(tx, account, EventKind::WalletLow, &data, now)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn lock(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tollgate_core::{
-    Actor, Core, Error, Keys, Page, Policy, accounts, audit, leases, offers, packages, sub_accounts, wallets,
+    Actor, Core, Error, Keys, Page, Policy, accounts, audit, jobs, leases, offers, packages, sub_accounts,
+    wallets,
 };
 use tollgate_store::{Db, DbUrl, Options};
 use tollgate_testkit::FakeClock;
@@ -33,6 +34,11 @@ impl Platform {
         let core =
             Core::open(db, clock.clone(), Zone::UTC, Keys::new(&[7; 32]), Policy::default(), [1; 32]).await;
         Self { core: core.unwrap(), clock, _folder: folder }
+    }
+
+    /// Does everything that is due now.
+    async fn work(&self) {
+        while jobs::run_due(&self.core, 16).await.unwrap() > 0 {}
     }
 
     async fn account(&self, cents: i64) -> AccountId {
@@ -260,10 +266,9 @@ async fn an_expired_package_is_closed_and_the_rest_is_breakage() {
     packages::buy(&world.core, ann, offer, None).await.unwrap();
     let lease = world.lease(payer(ann, None), GB / 4).await.unwrap();
     world.use_up(lease, GB / 4).await;
-    assert_eq!(packages::close_expired(&world.core).await.unwrap(), 0);
+    world.work().await;
     world.clock.advance(Duration::from_secs(31 * 86_400));
-    assert_eq!(packages::close_expired(&world.core).await.unwrap(), 1);
-    assert_eq!(packages::close_expired(&world.core).await.unwrap(), 0);
+    world.work().await;
     let (lines, total) = wallets::ledger(&world.core, ann, Page::new(None, None).unwrap()).await.unwrap();
     assert_eq!((lines.len(), total), (3, 3), "recharged, bought, closed");
     world.audit().await;

@@ -2,8 +2,8 @@
 //!
 //! Everything that moves a cent or a granted byte is decided here and only carried out elsewhere:
 //! what an [`Entry`] posts, what traffic costs ([`rating`]), which source pays for it and how much
-//! of it may be reserved ([`plan`]), what a report changes ([`settle`]), and what a purchase needs
-//! ([`wallet`]). All arithmetic is in integers; what does not fit is refused, never wrapped.
+//! of it may be reserved ([`plan`]), what a report changes ([`settle`]), what a purchase needs
+//! ([`wallet`]), and when little is left of what was bought ([`watch`]). All arithmetic is in integers; what does not fit is refused, never wrapped.
 
 pub mod entry;
 pub mod package;
@@ -11,6 +11,7 @@ pub mod plan;
 pub mod rating;
 pub mod settle;
 pub mod wallet;
+pub mod watch;
 
 pub use entry::{Entry, EntryKind, LedgerAccount, Posting, Product};
 pub use wallet::Wallet;

@@ -21,8 +21,11 @@ statements! {
              WHERE jobs.run_at > excluded.run_at OR jobs.state = 'dead'";
     DROP_JOB = "DELETE FROM jobs WHERE kind = ?1 AND subject = ?2";
     /// Due, or given up by whoever claimed it.
-    DUE = "SELECT id FROM jobs WHERE state = 'waiting' AND run_at <= ?1 ORDER BY run_at, id LIMIT ?2{skip_locked}";
+    DUE = "SELECT id FROM jobs WHERE state = 'waiting' AND run_at <= ?1
+                  AND ?3 = CASE WHEN kind = 'notice.delivery' THEN 1 ELSE 0 END
+           ORDER BY run_at, id LIMIT ?2{skip_locked}";
     ABANDONED = "SELECT id FROM jobs WHERE state = 'claimed' AND claimed_until <= ?1
+                        AND ?3 = CASE WHEN kind = 'notice.delivery' THEN 1 ELSE 0 END
                  ORDER BY claimed_until, id LIMIT ?2{skip_locked}";
     CLAIM = "UPDATE jobs SET state = 'claimed', claim = claim + 1, claimed_until = ?2, updated_at = ?3 WHERE id = ?1
              RETURNING id, kind, subject, claim, attempts, run_at";
@@ -33,7 +36,9 @@ statements! {
     PROLONG = "UPDATE jobs SET claimed_until = ?3 WHERE id = ?1 AND claim = ?2 AND state = 'claimed'";
     FAIL = "UPDATE jobs SET state = ?3, run_at = ?4, attempts = attempts + 1, last_error = ?5, updated_at = ?6
             WHERE id = ?1 AND claim = ?2 AND state = 'claimed'";
-    NEXT = "SELECT MIN(run_at) FROM jobs WHERE state = 'waiting'";
+    /// Two looks at two indexes.
+    NEXT_WAITING = "SELECT MIN(run_at) FROM jobs WHERE state = 'waiting'";
+    NEXT_ABANDONED = "SELECT MIN(claimed_until) FROM jobs WHERE state = 'claimed'";
     COUNT_STATE = "SELECT COUNT(*) FROM jobs WHERE state = ?1";
     COUNT_ALL = "SELECT COUNT(*) FROM jobs";
     PAGE_STATE = "SELECT id, kind, subject, run_at, state, attempts, last_error, created_at, updated_at FROM jobs
@@ -102,10 +107,18 @@ pub fn forget(tx: &mut Tx<'_>, kind: &str, subject: &str) -> Result<(), Error> {
     tx.execute(DROP_JOB, params![kind, subject]).map(drop)
 }
 
-/// Claims jobs that are due, and those whose worker has not been heard of in time.
-pub fn claim(tx: &mut Tx<'_>, now: Time, until: Time, limit: i64) -> Result<Vec<Claimed>, Error> {
-    let mut ids = tx.all(ABANDONED, params![now, limit], |row| row.i64(0))?;
-    ids.extend(tx.all(DUE, params![now, limit], |row| row.i64(0))?);
+/// Claims jobs that are due, and those whose worker has not been heard of in time: either
+/// deliveries of notices, or all others.
+pub fn claim(
+    tx: &mut Tx<'_>,
+    deliveries: bool,
+    now: Time,
+    until: Time,
+    limit: i64,
+) -> Result<Vec<Claimed>, Error> {
+    let deliveries = i64::from(deliveries);
+    let mut ids = tx.all(ABANDONED, params![now, limit, deliveries], |row| row.i64(0))?;
+    ids.extend(tx.all(DUE, params![now, limit, deliveries], |row| row.i64(0))?);
     ids.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     ids.into_iter()
         .map(|id| {
@@ -151,9 +164,11 @@ pub fn fail(
     Ok(tx.execute(FAIL, params![id, claim, state, run_at, error, now])? == 1)
 }
 
-/// When the next waiting job is due.
+/// When there is something to claim again: the next waiting job is due, or a claim runs out.
 pub fn next_due(tx: &mut Tx<'_>) -> Result<Option<Time>, Error> {
-    tx.one(NEXT, params![], |row| Ok(row.opt_i64(0)?.map(Time::from_micros)))
+    let waiting = tx.one(NEXT_WAITING, params![], |row| row.opt_i64(0))?;
+    let abandoned = tx.one(NEXT_ABANDONED, params![], |row| row.opt_i64(0))?;
+    Ok(waiting.into_iter().chain(abandoned).min().map(Time::from_micros))
 }
 
 /// A page of jobs by when they are due, and how many there are; only those in one state where one

@@ -22,10 +22,8 @@ statements! {
                  language = excluded.language, status = excluded.status, sent_seq = excluded.sent_seq,
                  attempts = excluded.attempts, retry_at = excluded.retry_at, last_error = excluded.last_error,
                  given_up = excluded.given_up, updated_at = excluded.updated_at";
-    DELETE = "DELETE FROM notice_channels WHERE account_id = ?1 AND channel = ?2";
-    /// Kept with the wallet, for whatever lowers a balance has that in hand.
-    LOW_BALANCE = "SELECT low_balance FROM wallets WHERE account_id = ?1";
     SET_LOW_BALANCE = "UPDATE wallets SET low_balance = ?2 WHERE account_id = ?1";
+    DELETE = "DELETE FROM notice_channels WHERE account_id = ?1 AND channel = ?2";
 }
 
 /// One way on which an account's events leave the house.
@@ -102,20 +100,14 @@ pub fn write(tx: &mut Tx<'_>, one: &Channel) -> Result<(), Error> {
     tx.execute(WRITE, values).map(drop)
 }
 
+/// Sets the balance at or below which an account wants to be told; zero = never.
+pub fn set_low_balance(tx: &mut Tx<'_>, account: AccountId, balance: Cents) -> Result<(), Error> {
+    tx.execute(SET_LOW_BALANCE, params![account, balance]).map(drop)
+}
+
 /// Takes a channel away; false where there is none.
 pub fn delete(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<bool, Error> {
     Ok(tx.execute(DELETE, params![account, name])? == 1)
-}
-
-/// The balance at or below which an account wants to be told; zero for never.
-/// [`Error::NoRow`] where there is no such account.
-pub fn low_balance(tx: &mut Tx<'_>, account: AccountId) -> Result<Cents, Error> {
-    tx.one(LOW_BALANCE, params![account], |row| Ok(Cents::new(row.i64(0)?)))
-}
-
-/// Sets it.
-pub fn set_low_balance(tx: &mut Tx<'_>, account: AccountId, cents: Cents) -> Result<(), Error> {
-    tx.execute(SET_LOW_BALANCE, params![account, cents]).map(drop)
 }
 
 fn channel(row: &Row<'_>) -> Result<Channel, Error> {

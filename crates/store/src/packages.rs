@@ -23,18 +23,20 @@ statements! {
               WHERE account_id = ?1 AND proxy_type = ?2 AND state = 'open' AND expires_at > ?3
               ORDER BY expires_at, bought_at, id";
     MOVE = "UPDATE packages SET used_bytes = used_bytes + ?2, reserved_bytes = reserved_bytes + ?3
-            WHERE id = ?1 RETURNING total_bytes - used_bytes";
+            WHERE id = ?1 RETURNING total_bytes - used_bytes, watch_bytes";
+    WATCH = "UPDATE packages SET watch_bytes = ?2 WHERE id = ?1";
     CLOSE = "UPDATE packages SET state = 'closed' WHERE id = ?1";
-    /// Expired, and no lease holds anything of it any more.
-    TO_CLOSE = "SELECT id FROM packages WHERE state = 'open' AND expires_at <= ?1 AND reserved_bytes = 0
-                ORDER BY expires_at, id LIMIT ?2";
+    ACCOUNT = "SELECT account_id FROM packages WHERE id = ?1";
     SETTINGS = "SELECT proxy_type, status, remark, auto_remind, remind_gb, remind_days, auto_rebuy, rebuy_gb,
-                       rebuy_days, rebuy_package_id, rebuy_status
+                       rebuy_days, rebuy_package_id, rebuy_status, told_gb, told_days, told_exhausted, rebuy_amount,
+                       rebuy_day, rebuys
                 FROM package_settings WHERE account_id = ?1 ORDER BY proxy_type";
     MAKE_SETTINGS = "INSERT INTO package_settings (account_id, proxy_type) VALUES (?1, ?2)
                      ON CONFLICT (account_id, proxy_type) DO NOTHING";
     WRITE_SETTINGS = "UPDATE package_settings SET status = ?3, auto_remind = ?4, remind_gb = ?5, remind_days = ?6,
-                             auto_rebuy = ?7, rebuy_gb = ?8, rebuy_days = ?9, rebuy_package_id = ?10, rebuy_status = ?11
+                             auto_rebuy = ?7, rebuy_gb = ?8, rebuy_days = ?9, rebuy_package_id = ?10, rebuy_status = ?11,
+                             told_gb = ?12, told_days = ?13, told_exhausted = ?14, rebuy_amount = ?15, rebuy_day = ?16,
+                             rebuys = ?17
                       WHERE account_id = ?1 AND proxy_type = ?2";
     STATUS = "SELECT status FROM package_settings WHERE account_id = ?1 AND proxy_type = ?2";
 }
@@ -126,19 +128,36 @@ pub fn usable(
     })
 }
 
-/// Moves a package's counters by so many bytes, up or down; answers what is left unused.
-pub fn shift(tx: &mut Tx<'_>, id: PackageId, used: i64, reserved: i64) -> Result<Bytes, Error> {
-    tx.one(MOVE, params![id, used, reserved], |row| Ok(Bytes::from_i64(row.i64(0)?)))
+/// What a package's counters have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shifted {
+    /// What is left unused.
+    pub left: Bytes,
+    /// Whether so little is left that somebody wants to look at it.
+    pub is_watched: bool,
+}
+
+/// Moves a package's counters by so many bytes, up or down.
+pub fn shift(tx: &mut Tx<'_>, id: PackageId, used: i64, reserved: i64) -> Result<Shifted, Error> {
+    tx.one(MOVE, params![id, used, reserved], |row| {
+        let (left, watch) = (row.i64(0)?, row.i64(1)?);
+        Ok(Shifted { left: Bytes::from_i64(left), is_watched: watch >= left })
+    })
+}
+
+/// Has [`shift`] say when no more than this is left of a package; `None` for never.
+pub fn watch(tx: &mut Tx<'_>, id: PackageId, left: Option<Bytes>) -> Result<(), Error> {
+    tx.execute(WATCH, params![id, left.map_or(-1, Bytes::as_i64)]).map(drop)
+}
+
+/// Whose a package is.
+pub fn account_of(tx: &mut Tx<'_>, id: PackageId) -> Result<Option<AccountId>, Error> {
+    tx.opt(ACCOUNT, params![id], |row| Ok(AccountId::new(row.i64(0)?)))
 }
 
 /// Marks a package as closed.
 pub fn close(tx: &mut Tx<'_>, id: PackageId) -> Result<(), Error> {
     tx.execute(CLOSE, params![id]).map(drop)
-}
-
-/// Expired packages that can be closed.
-pub fn to_close(tx: &mut Tx<'_>, now: Time, limit: i64) -> Result<Vec<PackageId>, Error> {
-    tx.all(TO_CLOSE, params![now, limit], |row| Ok(PackageId::new(row.i64(0)?)))
 }
 
 /// How an account wants its packages of one type handled: the document's words, as stored.
@@ -166,6 +185,18 @@ pub struct Settings {
     pub rebuy_offer: OfferId,
     /// How the last attempt went: normal, insufficient or failed.
     pub rebuy_status: String,
+    /// In this cycle the customer has been told that little traffic is left.
+    pub told_gb: bool,
+    /// … that little time is left.
+    pub told_days: bool,
+    /// … that nothing is left.
+    pub told_exhausted: bool,
+    /// The most that buying again may cost.
+    pub rebuy_amount: Cents,
+    /// The day, by its number, on which it was last bought again by itself.
+    pub rebuy_day: i64,
+    /// How often on that day.
+    pub rebuys: i64,
 }
 
 /// Every type's settings of an account that has bought packages of it.
@@ -183,6 +214,12 @@ pub fn settings(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<Settings>, Er
             rebuy_days: row.i64(8)?,
             rebuy_offer: OfferId::new(row.i64(9)?),
             rebuy_status: row.text(10)?,
+            told_gb: row.bool(11)?,
+            told_days: row.bool(12)?,
+            told_exhausted: row.bool(13)?,
+            rebuy_amount: Cents::new(row.i64(14)?),
+            rebuy_day: row.i64(15)?,
+            rebuys: row.i64(16)?,
         })
     })
 }
@@ -206,7 +243,13 @@ pub fn write_settings(tx: &mut Tx<'_>, account: AccountId, settings: &Settings) 
         settings.rebuy_gb,
         settings.rebuy_days,
         settings.rebuy_offer,
-        settings.rebuy_status.as_str()
+        settings.rebuy_status.as_str(),
+        i64::from(settings.told_gb),
+        i64::from(settings.told_days),
+        i64::from(settings.told_exhausted),
+        settings.rebuy_amount,
+        settings.rebuy_day,
+        settings.rebuys
     ];
     tx.execute(WRITE_SETTINGS, values).map(drop)
 }

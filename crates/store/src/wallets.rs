@@ -18,6 +18,7 @@ statements! {
     LOCK = "SELECT account_id FROM wallets WHERE account_id = ?1{for_update}";
     WRITE = "UPDATE wallets SET balance = ?2, total_recharge = ?3, total_consume = ?4, reserved_units = ?5
              WHERE account_id = ?1";
+    LOW_BALANCE = "SELECT low_balance FROM wallets WHERE account_id = ?1";
     CARRY = "SELECT units FROM wallet_carries WHERE account_id = ?1 AND proxy_type = ?2";
     SET_CARRY = "INSERT INTO wallet_carries (account_id, proxy_type, units) VALUES (?1, ?2, ?3)
                  ON CONFLICT (account_id, proxy_type) DO UPDATE SET units = excluded.units";
@@ -54,6 +55,11 @@ pub fn write(tx: &mut Tx<'_>, account: AccountId, wallet: &Wallet) -> Result<(),
     let reserved = wallet.reserved.to_i64().map_err(|_| Error::CheckViolation)?;
     let totals = params![account, wallet.balance(), wallet.total_recharge, wallet.total_consume, reserved];
     tx.execute(WRITE, totals).map(drop)
+}
+
+/// The balance at or below which the account wants to be told; zero = never.
+pub fn low_balance(tx: &mut Tx<'_>, account: AccountId) -> Result<Cents, Error> {
+    tx.one(LOW_BALANCE, params![account], |row| Ok(Cents::new(row.i64(0)?)))
 }
 
 /// What one pool of an account carries.

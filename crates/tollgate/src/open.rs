@@ -22,8 +22,11 @@ pub async fn open(settings: &Settings, data: &DataDir) -> anyhow::Result<Core> {
     options.readers = settings.store.readers.max(1);
     options.workers = settings.store.workers.max(1);
     let db = Db::open(&url, options).with_context(|| format!("the database {url} cannot be opened"))?;
-    let policy =
-        Policy { allow_private_whitelist: settings.api.allow_private_whitelist, ..Policy::default() };
+    let policy = Policy {
+        allow_private_whitelist: settings.api.allow_private_whitelist,
+        static_grace: settings.statics.grace,
+        reserved_ports: settings.ports(),
+    };
     let zone = settings.time.zone.zone.clone();
     let opened =
         Core::open(db.clone(), Arc::new(SystemClock), zone, Keys::new(key.expose()), policy, random_bytes()?);

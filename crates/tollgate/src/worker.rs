@@ -1,105 +1,126 @@
 //! The worker: jobs that nobody asks for. Any number of processes may do them on one database.
+//!
+//! Three loops run beside each other: jobs done in the house, in batches; deliveries of notices, each
+//! on its own, because strangers take their time; and leases whose gateway has fallen silent.
 
 use std::time::Duration;
 
-use tollgate_core::{Core, Error, directory, idempotency, leases, packages, refusals};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tollgate_core::jobs::{self, Queue};
+use tollgate_core::{Core, Error, leases};
 
 use crate::lifecycle::Stopped;
 
-/// How often there is something to do.
-const TICK: Duration = Duration::from_secs(5);
+/// How often jobs are looked for.
+const LOOK: Duration = Duration::from_millis(250);
 
-/// Every so many ticks, what has grown old is forgotten: once in ten minutes.
-const TICKS_TO_FORGET: u64 = 120;
+/// Jobs done in the house at once.
+const HOUSE_JOBS: usize = 32;
 
-/// Batches of one job in one tick, so that one that never ends cannot keep the others waiting.
+/// Notices on their way at once.
+const LETTERS: usize = 64;
+
+/// How often leases are looked for that ended without a word.
+const VOID_EVERY: Duration = Duration::from_secs(5);
+
+/// Batches of leases at a time, so that one look ends.
 const MOST_BATCHES: usize = 100;
+
+/// How long what has been begun may take once the worker is told to stop. A notice that is given
+/// up is sent again later.
+const LAST_JOBS: Duration = Duration::from_secs(5);
 
 /// Does the jobs until told to stop.
 pub async fn run(core: Core, stopped: Stopped) {
-    let work = async {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for count in 0_u64.. {
-            ticks.tick().await;
-            tick(&core, count.is_multiple_of(TICKS_TO_FORGET)).await;
+    tokio::join!(
+        do_jobs(&core, Queue::House, HOUSE_JOBS, stopped.clone()),
+        do_jobs(&core, Queue::Post, LETTERS, stopped.clone()),
+        until(stopped, void_leases(&core)),
+    );
+}
+
+/// Claims and does the jobs of one queue, so many at once at most.
+async fn do_jobs(core: &Core, queue: Queue, most: usize, stopped: Stopped) {
+    let mut running = JoinSet::new();
+    until(stopped, keep_claiming(core, queue, most, &mut running)).await;
+    let deadline = Instant::now() + LAST_JOBS;
+    while let Ok(Some(_)) = timeout_at(deadline, running.join_next()).await {}
+}
+
+async fn keep_claiming(core: &Core, queue: Queue, most: usize, running: &mut JoinSet<()>) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut begun = queue != Queue::House;
+    let mut trouble = Trouble::default();
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {}
+            // One that is done makes room for another, and may have made one.
+            Some(_) = running.join_next() => {}
         }
-    };
-    // A job that is cut short was one transaction, which runs to its end on the database's thread.
+        while running.try_join_next().is_some() {}
+        if !begun {
+            begun = trouble.told("the worker cannot begin", jobs::begin(core).await).is_some();
+            continue;
+        }
+        let room = most - running.len().min(most);
+        if room > 0 && trouble.told("jobs cannot be looked for", is_due(core).await) == Some(true) {
+            let claimed = jobs::claim(core, queue, i64::try_from(room).unwrap_or(i64::MAX)).await;
+            for job in trouble.told("jobs cannot be claimed", claimed).into_iter().flatten() {
+                running.spawn(jobs::attempt(core.clone(), job));
+            }
+        }
+    }
+}
+
+/// Looking does not cost what claiming in vain does.
+async fn is_due(core: &Core) -> Result<bool, Error> {
+    Ok(jobs::next_due(core).await?.is_some_and(|at| at <= core.now()))
+}
+
+/// Voids leases that ended without a word from their gateway.
+async fn void_leases(core: &Core) {
+    let mut ticks = interval(VOID_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut trouble = Trouble::default();
+    loop {
+        ticks.tick().await;
+        for _ in 0..MOST_BATCHES {
+            match trouble.told("leases cannot be voided", leases::void_expired(core).await) {
+                None | Some(0) => break,
+                Some(count) => tracing::debug!(count, "voided leases that ended without a word"),
+            }
+        }
+    }
+}
+
+/// Runs something until told to stop. A transaction that is under way runs to its end on the
+/// database's thread.
+async fn until(stopped: Stopped, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         () = stopped.wait() => {}
     }
 }
 
-/// A job that deals with a batch of things at a time.
-#[derive(Clone, Copy, Debug)]
-enum Batch {
-    VoidLeases,
-    ClosePackages,
-}
+/// Says once that something does not work, until it does again.
+#[derive(Default)]
+struct Trouble(bool);
 
-impl Batch {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::VoidLeases => "void leases that ended without a word",
-            Self::ClosePackages => "close packages that expired",
-        }
-    }
-
-    async fn run(self, core: &Core) -> Result<usize, Error> {
-        match self {
-            Self::VoidLeases => leases::void_expired(core).await,
-            Self::ClosePackages => packages::close_expired(core).await,
-        }
-    }
-
-    /// Does it again until nothing is left of it.
-    async fn run_all(self, core: &Core) {
-        for _ in 0..MOST_BATCHES {
-            if told(self.name(), self.run(core).await) == 0 {
-                return;
+impl Trouble {
+    fn told<T>(&mut self, what: &'static str, done: Result<T, Error>) -> Option<T> {
+        match done {
+            Ok(value) => {
+                self.0 = false;
+                Some(value)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.0, true) {
+                    tracing::warn!(%error, "{what}; it will be tried again");
+                }
+                None
             }
         }
-    }
-}
-
-async fn tick(core: &Core, forget: bool) {
-    Batch::VoidLeases.run_all(core).await;
-    Batch::ClosePackages.run_all(core).await;
-    if forget {
-        told("forget old lines of the directory's outbox", directory::prune(core).await);
-        told("forget old refusals", refusals::prune(core).await);
-        told("forget old idempotency keys", idempotency::forget_old(core).await);
-    }
-}
-
-/// Logs what a job has done, and says how much that was.
-fn told<N: Into<Count>>(job: &'static str, done: Result<N, Error>) -> u64 {
-    match done.map(Into::into) {
-        Ok(Count(0)) => 0,
-        Ok(Count(count)) => {
-            tracing::debug!(job, count, "done");
-            count
-        }
-        Err(error) => {
-            tracing::warn!(job, %error, "a job has failed and will be tried again");
-            0
-        }
-    }
-}
-
-/// How many things a job has dealt with.
-struct Count(u64);
-
-impl From<usize> for Count {
-    fn from(count: usize) -> Self {
-        Self(count as u64)
-    }
-}
-
-impl From<u64> for Count {
-    fn from(count: u64) -> Self {
-        Self(count)
     }
 }

@@ -156,7 +156,7 @@ pub async fn settings(core: &Core, account: AccountId) -> Result<Settings, Error
     let (now, has_mail) = (core.now(), core.courier().has_mail());
     core.db()
         .read(move |tx| {
-            let low_balance = store::notice_channels::low_balance(tx, account).map_err(no_account)?;
+            let low_balance = store::wallets::low_balance(tx, account).map_err(no_account)?;
             let mut settings = Settings { webhook: None, email: None, has_mail, low_balance };
             for channel in store::notice_channels::of_account(tx, account)? {
                 let slot = match channel.channel.parse().map_err(|_| misnamed(&channel))? {

@@ -152,6 +152,15 @@ section! {
 }
 
 section! {
+    /// `[static]`
+    StaticSettings = "static." {
+        /// For how long an expired static proxy can still be renewed before its address is leased
+        /// to others, and for how long an address rests that was given back.
+        grace: Duration = "72h",
+    }
+}
+
+section! {
     /// `[metrics]`
     MetricsSettings = "metrics." {
         /// Addresses of `/healthz`, `/readyz` and `/metrics`.
@@ -189,6 +198,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// The proxy.
     pub gateway: GatewaySettings,
+    /// Static proxies.
+    pub statics: StaticSettings,
     /// Metrics and health.
     pub metrics: MetricsSettings,
     /// Time.
@@ -217,10 +228,27 @@ impl Settings {
             store: StoreSettings::read(layers)?,
             api: ApiSettings::read(layers)?,
             gateway: GatewaySettings::read(layers)?,
+            statics: StaticSettings::read(layers)?,
             metrics: MetricsSettings::read(layers)?,
             time: TimeSettings::read(layers)?,
             log: LogSettings::read(layers)?,
         })
+    }
+
+    /// Every port that the platform listens on, whichever process does: no static proxy can be
+    /// reached there.
+    pub fn ports(&self) -> Vec<u16> {
+        let gateway = &self.gateway;
+        let listens = [
+            &self.api.listen,
+            &self.metrics.listen,
+            &gateway.listen,
+            &gateway.residential,
+            &gateway.datacenter,
+            &gateway.mobile,
+        ];
+        let ports = listens.into_iter().flat_map(|listen| &listen.0).map(std::net::SocketAddr::port);
+        ports.filter(|port| *port != 0).collect()
     }
 
     /// The database: the one that was given, or a file in the data directory.
@@ -236,6 +264,7 @@ pub fn items() -> Vec<Item> {
         StoreSettings::ITEMS,
         ApiSettings::ITEMS,
         GatewaySettings::ITEMS,
+        StaticSettings::ITEMS,
         MetricsSettings::ITEMS,
         TimeSettings::ITEMS,
         LogSettings::ITEMS,

@@ -12,10 +12,7 @@ use super::*;
 const CLAIM_OVER: Duration = Duration::from_secs(61);
 
 async fn claim(core: &Core) -> Claimed {
-    let now = core.now();
-    let claimed =
-        core.db().write(move |tx| Ok::<_, Error>(store::jobs::claim(tx, now, now.plus(jobs::CLAIM_TTL), 1)?));
-    claimed.await.unwrap().pop().expect("a job")
+    jobs::claim(core, jobs::Queue::Post, 1).await.unwrap().pop().expect("a job")
 }
 
 /// Has a future go on until it has been waited for so many times, and drops it there; true where

@@ -1,0 +1,6 @@
+//! What happens by itself, on both databases.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod engine;
+mod packages;
+mod world;
