@@ -13,9 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["types"]),
     ("store", &["types", "ledger"]),
     ("core", &["types", "ledger", "store"]),
+    ("notify", &["types"]),
     ("gateway", &["types", "wire"]),
     ("api", &["types", "ledger", "core"]),
-    ("tollgate", &["types", "ledger", "wire", "store", "core", "gateway", "api"]),
+    ("tollgate", &["types", "ledger", "wire", "store", "core", "gateway", "notify", "api"]),
 ];
 
 /// Longer than this, a file is several pages.
