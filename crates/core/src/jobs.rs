@@ -173,8 +173,19 @@ pub enum Way {
 pub struct Undelivered {
     /// Why, in one line without secrets; shown to the customer.
     pub why: String,
+    /// What is to be done about it.
+    pub prospect: Prospect,
+}
+
+/// Whether a notice that did not arrive may arrive yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// It may, later.
+    TryAgain,
+    /// This one never will.
+    GiveUp,
     /// The receiver wants nothing more, ever (HTTP 410): the channel is to be switched off.
-    pub gone: bool,
+    SwitchOff,
 }
 
 /// Why a URL is not one that letters can be sent to.
@@ -216,7 +227,7 @@ pub struct NoCourier;
 
 impl Courier for NoCourier {
     fn deliver(&self, _: Letter) -> Awaited<'_, Result<(), Undelivered>> {
-        let undelivered = Undelivered { why: "no courier is employed".into(), gone: false };
+        let undelivered = Undelivered { why: "no courier is employed".into(), prospect: Prospect::TryAgain };
         Box::pin(std::future::ready(Err(undelivered)))
     }
 

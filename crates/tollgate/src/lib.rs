@@ -7,6 +7,7 @@ pub mod admin;
 pub mod cli;
 pub mod commands;
 pub mod control;
+pub mod courier;
 pub mod data_dir;
 pub mod demo;
 pub mod gateway_role;

@@ -15,7 +15,7 @@ use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Time};
 
 use super::{ChannelKind, misnamed, owner};
-use crate::jobs::{self, Courier, Letter, Next, Undelivered, Way};
+use crate::jobs::{self, Courier, Letter, Next, Prospect, Undelivered, Way};
 use crate::{Core, Error};
 
 /// The rests after failures with the same event; when they are used up it is given up.
@@ -166,7 +166,7 @@ impl Turn<'_> {
 
 /// Has a letter carried, for so long at most.
 pub(super) async fn carry(courier: &dyn Courier, letter: Letter) -> Result<(), Undelivered> {
-    let late = |_| Err(Undelivered { why: "no answer in time".into(), gone: false });
+    let late = |_| Err(Undelivered { why: "no answer in time".into(), prospect: Prospect::TryAgain });
     tokio::time::timeout(LONGEST_DELIVERY, courier.deliver(letter)).await.unwrap_or_else(late)
 }
 
@@ -188,18 +188,12 @@ fn note(channel: &mut Channel, attempt: &Attempt, now: Time) -> bool {
         }
         // Its customer has switched it off meanwhile.
         Err(_) if !channel.active => return false,
-        Err(undelivered) if undelivered.gone => {
-            channel.active = false;
-            channel.last_error = shortened(&undelivered.why);
-        }
         Err(undelivered) => {
             channel.last_error = shortened(&undelivered.why);
-            match usize::try_from(channel.attempts).ok().and_then(|failures| RESTS.get(failures)) {
-                Some(rest) => {
-                    channel.attempts += 1;
-                    channel.retry_at = now.plus(*rest);
-                }
-                None => give_up(channel, &attempt.event),
+            match undelivered.prospect {
+                Prospect::TryAgain => rest_or_give_up(channel, &attempt.event, now),
+                Prospect::GiveUp => give_up(channel, &attempt.event),
+                Prospect::SwitchOff => channel.active = false,
             }
         }
     }
@@ -211,6 +205,16 @@ fn pass(channel: &mut Channel, event: &Event) {
     channel.sent_seq = event.seq;
     channel.attempts = 0;
     channel.retry_at = Time::default();
+}
+
+fn rest_or_give_up(channel: &mut Channel, event: &Event, now: Time) {
+    match usize::try_from(channel.attempts).ok().and_then(|failures| RESTS.get(failures)) {
+        Some(rest) => {
+            channel.attempts += 1;
+            channel.retry_at = now.plus(*rest);
+        }
+        None => give_up(channel, event),
+    }
 }
 
 fn give_up(channel: &mut Channel, event: &Event) {

@@ -119,6 +119,6 @@ async fn a_courier_that_never_answers_is_given_up_waiting_for() {
         way: Way::Mail { to: "ann@example.com".into(), language: Default::default() },
     };
     let outcome = crate::notices::delivery::carry(&*courier, letter).await;
-    assert_eq!(outcome, Err(Undelivered { why: "no answer in time".into(), gone: false }));
+    assert_eq!(outcome, Err(Undelivered { why: "no answer in time".into(), prospect: Prospect::TryAgain }));
     assert!(started.elapsed() < jobs::CLAIM_TTL, "before the claim runs out");
 }

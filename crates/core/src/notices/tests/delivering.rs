@@ -90,6 +90,18 @@ on_both_databases! {
         assert_eq!(house.courier.numbers(), [1, 1, 2, 3]);
     }
 
+    async fn what_never_can_arrive_is_given_up_at_once(database) {
+        let house = House::on(&database).await;
+        let ann = house.subscriber("ann").await;
+        house.courier.then([Fate::Refused, Fate::Arrives, Fate::Refused]);
+        house.happen(ann, 3).await;
+        house.work().await;
+        assert_eq!(house.courier.numbers(), [1, 2, 3]);
+        let status = house.webhook(ann).await;
+        assert_eq!((status.given_up, status.pending, status.active), (2, 0, true));
+        assert_eq!(status.last_error, "no such mailbox");
+    }
+
     async fn a_change_has_what_waits_tried_at_once(database) {
         let house = House::on(&database).await;
         let ann = house.subscriber("ann").await;

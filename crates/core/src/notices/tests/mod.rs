@@ -18,7 +18,7 @@ use tollgate_types::{AccountId, Cents, Clock, Time, Zone};
 
 use super::ChannelChange;
 use crate::events::{EventKind, emit};
-use crate::jobs::{self, Awaited, BadUrl, Courier, Letter, Undelivered, Way};
+use crate::jobs::{self, Awaited, BadUrl, Courier, Letter, Prospect, Undelivered, Way};
 use crate::{Actor, Core, Error, Keys, Policy, accounts};
 
 /// What becomes of a letter.
@@ -30,6 +30,8 @@ enum Fate {
     ArrivesUnanswered,
     /// It does not arrive.
     Fails,
+    /// It never will arrive.
+    Refused,
     /// Its receiver wants nothing more.
     Gone,
     /// Nothing happens until whoever waits for it goes away.
@@ -82,12 +84,13 @@ impl FakeCourier {
             gate.notified().await;
             fate = *then;
         }
-        let undelivered = |why: &str, gone| Err(Undelivered { why: why.into(), gone });
+        let undelivered = |why: &str, prospect| Err(Undelivered { why: why.into(), prospect });
         match fate {
             Fate::Arrives => Ok(()),
-            Fate::ArrivesUnanswered => undelivered("no answer in time", false),
-            Fate::Fails => undelivered("the endpoint answered 500", false),
-            Fate::Gone => undelivered("the endpoint is gone (410)", true),
+            Fate::ArrivesUnanswered => undelivered("no answer in time", Prospect::TryAgain),
+            Fate::Fails => undelivered("the endpoint answered 500", Prospect::TryAgain),
+            Fate::Gone => undelivered("the endpoint is gone (410)", Prospect::SwitchOff),
+            Fate::Refused => undelivered("no such mailbox", Prospect::GiveUp),
             Fate::Hangs | Fate::Waits(..) => std::future::pending().await,
         }
     }
