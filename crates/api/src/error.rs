@@ -135,6 +135,7 @@ impl From<Error> for ApiError {
             Error::InsufficientFunds => Self::InsufficientFunds,
             Error::OutOfStock => Self::OutOfStock,
             Error::Lines(lines) => Self::Lines(lines),
+            Error::TooSoon(retry_after) => Self::TooMany { retry_after },
             Error::Suspended => Self::Suspended,
             Error::Unavailable(text) => Self::Unavailable(text),
             Error::Internal(text) => Self::Internal(text),

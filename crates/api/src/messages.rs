@@ -59,6 +59,14 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
             "must not be a private, loopback, multicast or unspecified address".into(),
         ),
         Rule::Reference => ("所指对象在此不可用".into(), "names something that cannot be used here".into()),
+        Rule::Url => (
+            "不是有效的 URL，例如 https://example.com/hooks，且不能包含用户名密码或 # 片段".into(),
+            "is not a URL such as https://example.com/hooks, without credentials or fragment".into(),
+        ),
+        Rule::Https => ("必须以 https:// 开头".into(), "must begin with https://".into()),
+        Rule::Unreachable => {
+            ("的主机没有可访问的公网地址".into(), "names a host that has no public address".into())
+        }
         Rule::Immutable => ("不可修改".into(), "cannot be changed".to_owned()),
         Rule::Count { min, max } => {
             (format!("数量必须为 {min} 到 {max} 个"), format!("must be {min} to {max} in number"))
@@ -126,6 +134,7 @@ const fn not_found(noun: Noun) -> (&'static str, &'static str) {
         Noun::StaticOrder => ("订单不存在", "no such order"),
         Noun::StaticProxy => ("静态代理不存在", "no such static proxy"),
         Noun::StaticRequest => ("申请不存在", "no such request"),
+        Noun::NoticeChannel => ("通知渠道不存在，或未启用", "no such notice channel, or none that is active"),
     }
 }
 
@@ -148,6 +157,7 @@ const fn conflicting(conflict: Conflict) -> (&'static str, &'static str) {
         Conflict::OrderDecided => ("该订单已处理", "the order has been decided already"),
         Conflict::Undelivered => ("该静态代理尚未配置完成", "the static proxy has not been delivered yet"),
         Conflict::Expired => ("该静态代理已过期", "the static proxy has expired"),
+        Conflict::NoMail => ("本平台未启用邮件通知", "this platform sends no e-mail"),
     }
 }
 
@@ -169,6 +179,9 @@ mod tests {
             Rule::Address,
             Rule::PrivateAddress,
             Rule::Reference,
+            Rule::Url,
+            Rule::Https,
+            Rule::Unreachable,
             Rule::Immutable,
             Rule::Count { min: 1, max: 9 },
             Rule::Doubled,

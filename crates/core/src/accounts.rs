@@ -230,7 +230,7 @@ fn name_taken(error: store::Error) -> Error {
     }
 }
 
-fn check_email(email: &str) -> Result<(), Error> {
+pub(crate) fn check_email(email: &str) -> Result<(), Error> {
     check_text("email", email, 3, 254)?;
     let sound = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
     match sound && !email.contains(char::is_whitespace) {

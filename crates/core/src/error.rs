@@ -1,6 +1,8 @@
 //! What a job may answer instead of doing what it was asked: structured, so that the API can say
 //! it in the caller's language (contract §1).
 
+use std::time::Duration;
+
 use tollgate_ledger::LedgerError;
 use tollgate_store as store;
 
@@ -30,6 +32,9 @@ pub enum Error {
     /// Lines of an import that cannot be taken; nothing of it was (40000).
     #[error("{} lines of an import cannot be taken", .0.len())]
     Lines(Vec<BadLine>),
+    /// It was done a moment ago, and is not done so often (42900).
+    #[error("not so soon again; after {0:?}")]
+    TooSoon(Duration),
     /// The account is suspended (40300).
     #[error("the account is suspended")]
     Suspended,
@@ -98,6 +103,15 @@ pub enum Rule {
     /// It names something that cannot be used here.
     #[error("names something that cannot be used here")]
     Reference,
+    /// It is no URL such as https://example.com/hooks, or holds credentials or a fragment.
+    #[error("is not a URL such as https://example.com/hooks, without credentials or fragment")]
+    Url,
+    /// It is http, where only https is taken.
+    #[error("must begin with https://")]
+    Https,
+    /// Its host has no address that can be reached from here.
+    #[error("names a host that has no public address")]
+    Unreachable,
     /// It cannot be changed any more.
     #[error("cannot be changed")]
     Immutable,
@@ -146,6 +160,7 @@ pub enum Noun {
     StaticOrder,
     StaticProxy,
     StaticRequest,
+    NoticeChannel,
 }
 
 /// What stands in the way.
@@ -173,6 +188,8 @@ pub enum Conflict {
     Undelivered,
     /// The static proxy has expired.
     Expired,
+    /// This platform sends no mail.
+    NoMail,
 }
 
 impl Error {

@@ -86,8 +86,9 @@ pub(crate) fn emit(
     now: Time,
 ) -> Result<(), Error> {
     store::events::insert(tx, account, kind.as_str(), &data.to_string(), now)?;
-    for channel in store::notice_channels::active(tx, account)? {
-        jobs::hurry(tx, JobKind::NoticeDelivery, &format!("{account}:{channel}"), now, now)?;
+    for (channel, retry_at) in store::notice_channels::active(tx, account)? {
+        let subject = format!("{account}:{channel}");
+        jobs::hurry(tx, JobKind::NoticeDelivery, &subject, now.max(retry_at), now)?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 pub use tollgate_store::jobs::{Claimed, JobRow};
 use tollgate_store::{self as store, Tx};
-use tollgate_types::{JobId, Time, UnknownWord};
+use tollgate_types::{JobId, Language, Time, UnknownWord};
 
 use crate::audit_log::{self, Actor};
 use crate::{Core, Error, Noun, Page, Rule};
@@ -120,13 +120,24 @@ pub(crate) fn close(tx: &mut Tx<'_>, job: &Claimed, next: Next, now: Time) -> Re
     if held { Ok(()) } else { Err(Error::Unavailable("another worker has taken the job over".into())) }
 }
 
+/// Goes on with a job of which the transaction has done a part: the claim holds on from now.
+///
+/// # Errors
+/// As [`close`].
+pub(crate) fn go_on(tx: &mut Tx<'_>, job: &Claimed, now: Time) -> Result<(), Error> {
+    let held = store::jobs::prolong(tx, job.id, job.claim, now.plus(CLAIM_TTL))?;
+    if held { Ok(()) } else { Err(Error::Unavailable("another worker has taken the job over".into())) }
+}
+
 /// A notice on its way out of the house.
 #[derive(Debug, Clone)]
 pub struct Letter {
     /// The same for every attempt: receivers know by it what they had before.
     pub id: String,
-    /// When it happened.
+    /// When this attempt is made: what is signed.
     pub at: Time,
+    /// When it happened.
+    pub happened_at: Time,
     /// What happened, as [`crate::events::EventKind`] says it.
     pub kind: String,
     /// More of it, in JSON.
@@ -151,8 +162,8 @@ pub enum Way {
     Mail {
         /// To whom.
         to: String,
-        /// zh or en.
-        language: String,
+        /// In which language.
+        language: Language,
     },
 }
 
@@ -162,8 +173,33 @@ pub enum Way {
 pub struct Undelivered {
     /// Why, in one line without secrets; shown to the customer.
     pub why: String,
+    /// What is to be done about it.
+    pub prospect: Prospect,
+}
+
+/// Whether a notice that did not arrive may arrive yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prospect {
+    /// It may, later.
+    TryAgain,
+    /// This one never will.
+    GiveUp,
     /// The receiver wants nothing more, ever (HTTP 410): the channel is to be switched off.
-    pub gone: bool,
+    SwitchOff,
+}
+
+/// Why a URL is not one that letters can be sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// It is no URL, or holds what it may not.
+    #[error("not a URL such as https://example.com/hooks")]
+    Form,
+    /// It is not https, and nothing else is taken here.
+    #[error("not https")]
+    Plain,
+    /// Its host has no address, or none that may be reached from here.
+    #[error("the host has no public address")]
+    Unreachable,
 }
 
 /// An answer that is waited for.
@@ -175,12 +211,14 @@ pub trait Courier: std::fmt::Debug + Send + Sync + 'static {
     /// Delivers a letter, once.
     fn deliver(&self, letter: Letter) -> Awaited<'_, Result<(), Undelivered>>;
 
-    /// Whether a webhook's URL is one that letters can be sent to; resolves its name. The error
-    /// says why not, in one line.
-    fn check_url<'a>(&'a self, url: &'a str) -> Awaited<'a, Result<(), String>>;
+    /// Whether a webhook's URL is one that letters can be sent to; resolves its name.
+    fn check_url<'a>(&'a self, url: &'a str) -> Awaited<'a, Result<(), BadUrl>>;
 
     /// Whether mail can be sent at all.
     fn has_mail(&self) -> bool;
+
+    /// Whether mail can be sent to an address, by its form.
+    fn takes_address(&self, address: &str) -> bool;
 }
 
 /// Delivers nothing: for processes that only have others do so.
@@ -189,15 +227,19 @@ pub struct NoCourier;
 
 impl Courier for NoCourier {
     fn deliver(&self, _: Letter) -> Awaited<'_, Result<(), Undelivered>> {
-        let undelivered = Undelivered { why: "no courier is employed".into(), gone: false };
+        let undelivered = Undelivered { why: "no courier is employed".into(), prospect: Prospect::TryAgain };
         Box::pin(std::future::ready(Err(undelivered)))
     }
 
-    fn check_url<'a>(&'a self, _: &'a str) -> Awaited<'a, Result<(), String>> {
+    fn check_url<'a>(&'a self, _: &'a str) -> Awaited<'a, Result<(), BadUrl>> {
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn has_mail(&self) -> bool {
+        false
+    }
+
+    fn takes_address(&self, _: &str) -> bool {
         false
     }
 }

@@ -95,7 +95,7 @@ mod tests {
                 json!({"proxy_id": 9, "old_address": "192.0.2.9", "proxy_address": "192.0.2.10"}),
             ),
             ("static.refunded", json!({"proxy_id": 9, "amount": 250})),
-            ("webhook.test", json!({})),
+            ("notice.tested", json!({})),
         ]
     }
 

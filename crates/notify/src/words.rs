@@ -111,7 +111,7 @@ pub(crate) fn words_of(event: &str, data: &Value) -> Words {
             ),
             fields: &[BALANCE, THRESHOLD],
         },
-        "webhook.test" => Words {
+        "notice.tested" => Words {
             subject: both("测试通知", "A test notice"),
             lead: both("这是一条测试通知。", "This is a test. Nothing has happened."),
             fields: &[],

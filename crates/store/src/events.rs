@@ -9,9 +9,15 @@ statements! {
     /// their order.
     NEXT_SEQ = "INSERT INTO event_heads (account_id, last_seq) VALUES (?1, 1)
                 ON CONFLICT (account_id) DO UPDATE SET last_seq = event_heads.last_seq + 1 RETURNING last_seq";
+    /// A head to lock, where there never was an event.
+    HEAD = "INSERT INTO event_heads (account_id, last_seq) VALUES (?1, 0) ON CONFLICT (account_id) DO NOTHING";
+    LOCK_HEAD = "SELECT last_seq FROM event_heads WHERE account_id = ?1{for_update}";
     LAST_SEQ = "SELECT last_seq FROM event_heads WHERE account_id = ?1";
     INSERT = "INSERT INTO events (account_id, seq, kind, data, at) VALUES (?1, ?2, ?3, ?4, ?5)";
     SINCE = "SELECT account_id, seq, kind, data, at FROM events WHERE account_id = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+    COUNT_SINCE = "SELECT COUNT(*) FROM events WHERE account_id = ?1 AND seq > ?2";
+    LAST_BEFORE = "SELECT COALESCE(MAX(seq), 0) FROM events WHERE account_id = ?1 AND at < ?2";
+    LAST_OF_KIND = "SELECT MAX(at) FROM events WHERE account_id = ?1 AND kind = ?2 AND at > ?3";
     PRUNE = "DELETE FROM events WHERE at < ?1";
 }
 
@@ -38,6 +44,14 @@ pub fn insert(tx: &mut Tx<'_>, account: AccountId, kind: &str, data: &str, at: T
     Ok(seq)
 }
 
+/// Holds an account's events as they are to the end of the transaction: whoever writes one waits,
+/// and what was being written is there. Answers the number of the newest; 0 where there never was
+/// one. Taken before channels and jobs.
+pub fn lock_head(tx: &mut Tx<'_>, account: AccountId) -> Result<i64, Error> {
+    tx.execute(HEAD, params![account])?;
+    tx.one(LOCK_HEAD, params![account], |row| row.i64(0))
+}
+
 /// The number of the newest event; 0 where there never was one.
 pub fn last_seq(tx: &mut Tx<'_>, account: AccountId) -> Result<i64, Error> {
     Ok(tx.opt(LAST_SEQ, params![account], |row| row.i64(0))?.unwrap_or(0))
@@ -46,6 +60,26 @@ pub fn last_seq(tx: &mut Tx<'_>, account: AccountId) -> Result<i64, Error> {
 /// What happened after a number, oldest first.
 pub fn since(tx: &mut Tx<'_>, account: AccountId, seq: i64, limit: i64) -> Result<Vec<Event>, Error> {
     tx.all(SINCE, params![account, seq, limit], event)
+}
+
+/// How much happened after a number.
+pub fn count_since(tx: &mut Tx<'_>, account: AccountId, seq: i64) -> Result<i64, Error> {
+    tx.one(COUNT_SINCE, params![account, seq], |row| row.i64(0))
+}
+
+/// The number of the newest event before a moment; 0 where none is known.
+pub fn last_before(tx: &mut Tx<'_>, account: AccountId, moment: Time) -> Result<i64, Error> {
+    tx.one(LAST_BEFORE, params![account, moment], |row| row.i64(0))
+}
+
+/// When something of a kind happened last, if it was after a moment.
+pub fn last_of_kind(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    kind: &str,
+    after: Time,
+) -> Result<Option<Time>, Error> {
+    tx.one(LAST_OF_KIND, params![account, kind, after], |row| Ok(row.opt_i64(0)?.map(Time::from_micros)))
 }
 
 /// Forgets what happened before a moment.

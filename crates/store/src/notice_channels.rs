@@ -6,22 +6,22 @@ use crate::{Error, Row, Tx, params, statements};
 
 statements! {
     OF_ACCOUNT = "SELECT account_id, channel, target, secret_sealed, old_secret_sealed, old_secret_until, language,
-                         status, sent_seq, attempts, last_error, given_up, created_at, updated_at
+                         status, sent_seq, attempts, retry_at, last_error, given_up, created_at, updated_at
                   FROM notice_channels WHERE account_id = ?1 ORDER BY channel";
     LOCK = "SELECT account_id, channel, target, secret_sealed, old_secret_sealed, old_secret_until, language,
-                   status, sent_seq, attempts, last_error, given_up, created_at, updated_at
+                   status, sent_seq, attempts, retry_at, last_error, given_up, created_at, updated_at
             FROM notice_channels WHERE account_id = ?1 AND channel = ?2{for_update}";
-    ACTIVE = "SELECT channel FROM notice_channels WHERE account_id = ?1 AND status = 'active' ORDER BY channel";
+    ACTIVE = "SELECT channel, retry_at FROM notice_channels WHERE account_id = ?1 AND status = 'active' ORDER BY channel";
     WRITE = "INSERT INTO notice_channels (account_id, channel, target, secret_sealed, old_secret_sealed,
-                                          old_secret_until, language, status, sent_seq, attempts, last_error, given_up,
-                                          created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+                                          old_secret_until, language, status, sent_seq, attempts, retry_at, last_error,
+                                          given_up, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
              ON CONFLICT (account_id, channel) DO UPDATE SET
                  target = excluded.target, secret_sealed = excluded.secret_sealed,
                  old_secret_sealed = excluded.old_secret_sealed, old_secret_until = excluded.old_secret_until,
                  language = excluded.language, status = excluded.status, sent_seq = excluded.sent_seq,
-                 attempts = excluded.attempts, last_error = excluded.last_error, given_up = excluded.given_up,
-                 updated_at = excluded.updated_at";
+                 attempts = excluded.attempts, retry_at = excluded.retry_at, last_error = excluded.last_error,
+                 given_up = excluded.given_up, updated_at = excluded.updated_at";
     SET_LOW_BALANCE = "UPDATE wallets SET low_balance = ?2 WHERE account_id = ?1";
     DELETE = "DELETE FROM notice_channels WHERE account_id = ?1 AND channel = ?2";
 }
@@ -49,6 +49,8 @@ pub struct Channel {
     pub sent_seq: i64,
     /// Failures in a row with the next one.
     pub attempts: i64,
+    /// It is not tried again before.
+    pub retry_at: Time,
     /// Why it failed last.
     pub last_error: String,
     /// How many events were never delivered.
@@ -69,9 +71,10 @@ pub fn lock(tx: &mut Tx<'_>, account: AccountId, name: &str) -> Result<Option<Ch
     tx.opt(LOCK, params![account, name], channel)
 }
 
-/// The names of an account's channels that are switched on.
-pub fn active(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<String>, Error> {
-    tx.all(ACTIVE, params![account], |row| row.text(0))
+/// The names of an account's channels that are switched on, and when each may be used again after
+/// a failure.
+pub fn active(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<(String, Time)>, Error> {
+    tx.all(ACTIVE, params![account], |row| Ok((row.text(0)?, Time::from_micros(row.i64(1)?))))
 }
 
 /// Writes a channel, new or changed.
@@ -88,6 +91,7 @@ pub fn write(tx: &mut Tx<'_>, one: &Channel) -> Result<(), Error> {
         status,
         one.sent_seq,
         one.attempts,
+        one.retry_at,
         &one.last_error,
         one.given_up,
         one.created_at,
@@ -118,9 +122,10 @@ fn channel(row: &Row<'_>) -> Result<Channel, Error> {
         active: row.text(7)? == "active",
         sent_seq: row.i64(8)?,
         attempts: row.i64(9)?,
-        last_error: row.text(10)?,
-        given_up: row.i64(11)?,
-        created_at: Time::from_micros(row.i64(12)?),
-        updated_at: Time::from_micros(row.i64(13)?),
+        retry_at: Time::from_micros(row.i64(10)?),
+        last_error: row.text(11)?,
+        given_up: row.i64(12)?,
+        created_at: Time::from_micros(row.i64(13)?),
+        updated_at: Time::from_micros(row.i64(14)?),
     })
 }

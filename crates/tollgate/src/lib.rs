@@ -8,6 +8,7 @@ pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod control;
+pub mod courier;
 pub mod data_dir;
 pub mod demo;
 pub mod draft;

@@ -11,6 +11,7 @@ use tollgate_api::{ApiState, Endpoints, Live, NoGateway, ServeLimits};
 use tollgate_core::Core;
 use tollgate_types::ProxyType;
 
+use crate::courier::Post;
 use crate::data_dir::{DataDir, Token};
 use crate::gateway_role::GatewayRole;
 use crate::lifecycle::{Stop, Stopped};
@@ -75,6 +76,10 @@ impl Platform {
 
     async fn start_on(settings: &Settings, data: DataDir, core: Core) -> anyhow::Result<Self> {
         let roles = settings.general.roles;
+        // The API asks it what can be sent to, the worker has it send.
+        if roles.api || roles.worker {
+            core.employ(Arc::new(Post::new(&settings.notices)?));
+        }
         let admin_token = admin_token(settings, &data)?;
         let api = if roles.api { bind("API", &settings.api.listen).await? } else { Vec::new() };
         let machines = bind("metrics", &settings.metrics.listen).await?;

@@ -47,6 +47,11 @@ impl Time {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// `2026-03-01T12:00:00Z` (RFC 3339, UTC), with a fraction where there is one.
+    pub fn rfc3339(self) -> String {
+        self.to_jiff().to_string()
+    }
+
     pub(crate) fn from_jiff(at: jiff::Timestamp) -> Self {
         Self(at.as_microsecond())
     }

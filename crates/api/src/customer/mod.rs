@@ -1,7 +1,9 @@
 //! The customers' calls: those of the source document, and their extensions in the same style.
 
 mod endpoints;
+mod events;
 mod me;
+mod notices;
 mod packages;
 mod refusals;
 mod sub_accounts;
@@ -41,4 +43,13 @@ pub(crate) fn calls() -> OpenApiRouter<ApiState> {
         .routes(routes!(trend::of_sub_account))
         .routes(routes!(endpoints::endpoints))
         .routes(routes!(refusals::refusals))
+        .routes(routes!(events::list))
+        .routes(routes!(notices::settings))
+        .routes(routes!(notices::set_webhook))
+        .routes(routes!(notices::rotate_secret))
+        .routes(routes!(notices::delete_webhook))
+        .routes(routes!(notices::set_email))
+        .routes(routes!(notices::delete_email))
+        .routes(routes!(notices::test))
+        .routes(routes!(notices::remind_of_balance))
 }

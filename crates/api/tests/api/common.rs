@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollgate_api::{AdminToken, ApiState, ExitStatus, Live, LiveConnection, Settings};
+use tollgate_core::jobs::{Awaited, BadUrl, Courier, Letter, Undelivered};
 use tollgate_core::{Core, Keys, Policy};
 use tollgate_store::{Db, DbUrl, Options};
 use tollgate_testkit::FakeClock;
@@ -62,6 +63,7 @@ impl Api {
         let db = Db::open(&url, Options::new(clock.now())).unwrap();
         let core =
             Core::open(db, clock, Zone::UTC, Keys::new(&[7; 32]), Policy::default(), [1; 32]).await.unwrap();
+        core.employ(Arc::new(IdleCourier));
         let mut settings = Settings::new(AdminToken::new(ADMIN));
         change(&mut settings);
         let router = tollgate_api::router(ApiState::new(core, Arc::new(OneGateway), settings));
@@ -132,6 +134,29 @@ impl Api {
         let new = json!({ "name": name, "proxy_type": "mobile", "kind": "http", "address": "192.0.2.1:8000",
                           "username": "supplier-{country}", "password": "p-{session}", "country": "US" });
         self.post(ADMIN, "/api/admin/exits", new).await.data()["id"].as_i64().unwrap()
+    }
+}
+
+/// Takes every letter, and would send to every public host.
+#[derive(Debug)]
+struct IdleCourier;
+
+impl Courier for IdleCourier {
+    fn deliver(&self, _: Letter) -> Awaited<'_, Result<(), Undelivered>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn check_url<'a>(&'a self, url: &'a str) -> Awaited<'a, Result<(), BadUrl>> {
+        let checked = if url.contains("10.0.0.1") { Err(BadUrl::Unreachable) } else { Ok(()) };
+        Box::pin(std::future::ready(checked))
+    }
+
+    fn has_mail(&self) -> bool {
+        true
+    }
+
+    fn takes_address(&self, _: &str) -> bool {
+        true
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod common;
 mod contract;
+mod notices;
 mod plumbing;
 mod rights;
 mod server;

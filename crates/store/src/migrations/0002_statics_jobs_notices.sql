@@ -199,6 +199,7 @@ CREATE TABLE notice_channels (
     status TEXT NOT NULL CHECK (status IN ('active', 'inactive')),
     sent_seq {int} NOT NULL,                        -- everything up to it is delivered or given up
     attempts {int} NOT NULL DEFAULT 0,              -- of the next one
+    retry_at {int} NOT NULL DEFAULT 0,              -- not before, after a failure; 0 = at once
     last_error TEXT NOT NULL DEFAULT '',
     given_up {int} NOT NULL DEFAULT 0,              -- how many were never delivered
     created_at {int} NOT NULL,

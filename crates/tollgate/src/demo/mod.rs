@@ -84,6 +84,8 @@ impl<'g> Stage<'g> {
         let mut own = vec![
             ("gateway.allow_destinations", "127.0.0.0/8,::1/128".to_owned()),
             ("gateway.hosts", format!("{ORIGIN_NAME}=127.0.0.1")),
+            ("notices.allow_destinations", "127.0.0.0/8,::1/128".to_owned()),
+            ("notices.allow_http", "true".to_owned()),
             ("api.allow_private_whitelist", "true".to_owned()),
             ("log.level", "warn".to_owned()),
             ("drain_timeout", "3s".to_owned()),

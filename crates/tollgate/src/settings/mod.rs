@@ -15,7 +15,8 @@ use tollgate_store::DbUrl;
 
 pub use layers::{CONFIG_VARIABLE, Layers, Origin, SettingsError, environment_name};
 pub use value::{
-    AdminToken, Destinations, Hosts, Listen, LogFormat, LogLevel, MasterKey, Ports, Roles, Value, ZoneName,
+    AdminToken, Destinations, Hosts, Listen, LogFormat, LogLevel, MasterKey, Password, Ports, Roles,
+    SmtpSecurity, Value, ZoneName,
 };
 
 /// A setting, as lists and pages show it.
@@ -165,6 +166,35 @@ section! {
 }
 
 section! {
+    /// `[notices]`
+    NoticeSettings = "notices." {
+        /// Ranges of addresses that webhooks may be sent to although they are private, loopback or
+        /// the like.
+        allow_destinations: Destinations = "",
+        /// Whether webhooks may be sent to `http://` URLs too.
+        allow_http: bool = "false",
+        /// Names of webhooks' hosts and of the mail relay that resolve to fixed addresses, as in a
+        /// hosts file: `name=address`, several separated by commas.
+        hosts: Hosts = "",
+        /// A file of certificates in PEM form that are believed beside the public ones.
+        trusted_certificates: Option<PathBuf> = "",
+        /// The mail relay's name or address. Without it no mail is sent.
+        smtp_host: Option<String> = "",
+        /// Its port; 587 with `starttls`, 465 with `tls` and 25 with `none` where it is not given.
+        smtp_port: Option<u16> = "",
+        /// How it is spoken to: `starttls`, `tls` or `none`.
+        smtp_security: SmtpSecurity = "starttls",
+        /// The user name for it, where it asks for one.
+        smtp_username: Option<String> = "",
+        /// The password for it.
+        smtp_password: Option<Password> = "",
+        /// Whose name mail is sent in: an address, or a name and an address, `Tollgate
+        /// <no-reply@example.com>`. Needed where there is a mail relay.
+        mail_from: Option<String> = "",
+    }
+}
+
+section! {
     /// `[metrics]`
     MetricsSettings = "metrics." {
         /// Addresses of `/healthz`, `/readyz` and `/metrics`.
@@ -204,6 +234,8 @@ pub struct Settings {
     pub gateway: GatewaySettings,
     /// Static proxies.
     pub statics: StaticSettings,
+    /// Webhooks and mail.
+    pub notices: NoticeSettings,
     /// Metrics and health.
     pub metrics: MetricsSettings,
     /// Time.
@@ -233,6 +265,7 @@ impl Settings {
             api: ApiSettings::read(layers)?,
             gateway: GatewaySettings::read(layers)?,
             statics: StaticSettings::read(layers)?,
+            notices: NoticeSettings::read(layers)?,
             metrics: MetricsSettings::read(layers)?,
             time: TimeSettings::read(layers)?,
             log: LogSettings::read(layers)?,
@@ -269,6 +302,7 @@ pub fn items() -> Vec<Item> {
         ApiSettings::ITEMS,
         GatewaySettings::ITEMS,
         StaticSettings::ITEMS,
+        NoticeSettings::ITEMS,
         MetricsSettings::ITEMS,
         TimeSettings::ITEMS,
         LogSettings::ITEMS,

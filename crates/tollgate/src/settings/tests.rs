@@ -149,12 +149,16 @@ fn secrets_are_shown_nowhere() {
     let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     let token = "a-token-that-nobody-may-see";
     let url = "postgres://bob:hunter2@localhost/x";
-    let variables =
-        [("TOLLGATE_MASTER_KEY", key), ("TOLLGATE_ADMIN_TOKEN", token), ("TOLLGATE_STORE__URL", url)];
+    let variables = [
+        ("TOLLGATE_MASTER_KEY", key),
+        ("TOLLGATE_ADMIN_TOKEN", token),
+        ("TOLLGATE_STORE__URL", url),
+        ("TOLLGATE_NOTICES__SMTP_PASSWORD", "correct-horse"),
+    ];
     let layers = gather(&[], &Flags::default(), environment(&variables)).expect("layers");
     let settings = Settings::read(&layers).expect("settings");
     let shown = format!("{:?} {settings:?}", effective(&layers).expect("values"));
-    for secret in [key, token, "hunter2"] {
+    for secret in [key, token, "hunter2", "correct-horse"] {
         assert!(!shown.contains(secret), "{shown}");
     }
 }

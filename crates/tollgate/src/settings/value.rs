@@ -351,6 +351,50 @@ impl Value for AdminToken {
     }
 }
 
+/// A password for somebody else's service. Shown to nobody.
+#[derive(Clone, Debug)]
+pub struct Password(pub SecretString);
+
+impl Value for Password {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(Self(text.into()))
+    }
+
+    fn show(&self) -> String {
+        MASK.to_owned()
+    }
+}
+
+/// How the mail relay is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// In the clear at first, then TLS.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+    /// In the clear.
+    None,
+}
+
+impl Value for SmtpSecurity {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "starttls" => Ok(Self::StartTls),
+            "tls" => Ok(Self::Tls),
+            "none" => Ok(Self::None),
+            _ => Err("must be starttls, tls or none".to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::StartTls => "starttls".to_owned(),
+            Self::Tls => "tls".to_owned(),
+            Self::None => "none".to_owned(),
+        }
+    }
+}
+
 /// What is shown in place of a secret.
 const MASK: &str = "(secret)";
 
