@@ -20,6 +20,9 @@ pub enum ApiError {
         /// The rule that it breaks.
         rule: Rule,
     },
+    /// Lines of a table that break rules (40000); all of them, at least one. Nothing was imported.
+    #[error("{} bad lines", .0.len())]
+    Lines(Vec<BadLine>),
     /// The parameters cannot even be read (40000).
     #[error("unreadable parameters: {0:?}")]
     Unreadable(Unreadable),
@@ -73,6 +76,17 @@ pub enum ApiError {
     Unavailable(String),
 }
 
+/// A line of a table that breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Which, from 1.
+    pub line: usize,
+    /// The field in it.
+    pub field: &'static str,
+    /// The rule that it breaks.
+    pub rule: Rule,
+}
+
 /// Why parameters cannot be read at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
@@ -87,6 +101,10 @@ pub enum Unreadable {
     Incomplete,
     /// The body did not arrive in time.
     TooSlow,
+    /// The CSV cannot be read from this line on: quotes that do not fit, or not UTF-8.
+    Csv(usize),
+    /// The template of an export holds what none may hold.
+    Template,
     /// The `Idempotency-Key` header is not 1 to 255 visible ASCII characters, or comes twice.
     IdempotencyKey,
 }
@@ -100,7 +118,7 @@ impl ApiError {
     /// The document's status code: an `int`, never 0.
     pub const fn code(&self) -> i32 {
         match self {
-            Self::Invalid { .. } | Self::Unreadable(_) => 40000,
+            Self::Invalid { .. } | Self::Lines(_) | Self::Unreadable(_) => 40000,
             Self::Unauthorized => 40100,
             Self::InsufficientFunds => 40200,
             Self::Suspended | Self::OperatorsOnly => 40300,
@@ -120,6 +138,18 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         let digits = u16::try_from(self.code() / 100).unwrap_or(500);
         StatusCode::from_u16(digits).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl BadLine {
+    /// That a line cannot be read as what it should be.
+    pub(crate) fn new(line: usize, error: &ApiError) -> Self {
+        match error {
+            ApiError::Invalid { field, rule } => Self { line, field, rule: *rule },
+            // A field came twice, or there are none at all.
+            ApiError::Unreadable(Unreadable::Twice(field)) => Self { line, field, rule: Rule::WrongType },
+            _ => Self { line, field: "items", rule: Rule::WrongType },
+        }
     }
 }
 

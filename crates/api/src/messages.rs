@@ -2,7 +2,7 @@
 
 use tollgate_core::{Conflict, Noun, Rule};
 
-use crate::error::{ApiError, Unreadable};
+use crate::error::{ApiError, BadLine, Unreadable};
 use crate::language::Language;
 
 impl ApiError {
@@ -10,6 +10,7 @@ impl ApiError {
     pub fn message(&self, language: Language) -> String {
         let (zh, en): (&str, &str) = match self {
             Self::Invalid { field, rule } => return invalid(field, *rule, language),
+            Self::Lines(lines) => return bad_lines(lines, language),
             Self::Unreadable(why) => return unreadable(why, language),
             Self::Unauthorized => ("缺少 API Key，或 API Key 无效", "the API key is missing or not valid"),
             Self::Suspended => ("账号已被停用", "the account is suspended"),
@@ -50,7 +51,10 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
             let words = words.join(", ");
             (format!("必须是以下之一：{words}"), format!("must be one of: {words}"))
         }
-        Rule::Date => ("不是有效的日期，格式为 YYYY-MM-DD".into(), "is not a date; use YYYY-MM-DD".into()),
+        Rule::Date => (
+            "不是有效的日期，格式为 YYYY-MM-DD 或 YYYY-MM-DD HH:MM:SS".into(),
+            "is not a date; use YYYY-MM-DD or YYYY-MM-DD HH:MM:SS".into(),
+        ),
         Rule::Order => ("不能晚于结束时间".into(), "must not lie after the end".into()),
         Rule::Address => ("不是有效的地址".into(), "is not a valid address".into()),
         Rule::PrivateAddress => (
@@ -66,6 +70,23 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
     }
 }
 
+/// What is wrong in the first of them; the answer's data holds the others.
+fn bad_lines(lines: &[BadLine], language: Language) -> String {
+    let first = lines.first().map(|line| line.message(language)).unwrap_or_default();
+    let (count, line) = (lines.len(), lines.first().map_or(0, |first| first.line));
+    match language {
+        Language::Zh => format!("共 {count} 处错误，未导入任何数据。第 {line} 行：{first}"),
+        Language::En => format!("{count} mistakes, nothing was imported. Line {line}: {first}"),
+    }
+}
+
+impl BadLine {
+    /// What is wrong in it.
+    pub(crate) fn message(&self, language: Language) -> String {
+        invalid(self.field, self.rule, language)
+    }
+}
+
 fn unreadable(why: &Unreadable, language: Language) -> String {
     let (zh, en) = match why {
         Unreadable::NotJson => ("请求体 body 不是有效的 JSON", "the body is not valid JSON"),
@@ -78,6 +99,18 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
         }
         Unreadable::Incomplete => ("请求体 body 不完整", "the body did not arrive whole"),
         Unreadable::TooSlow => ("请求体 body 接收超时", "the body did not arrive in time"),
+        Unreadable::Csv(line) => {
+            return match language {
+                Language::Zh => format!("CSV 从第 {line} 行起无法解析：引号不成对，或不是 UTF-8 编码"),
+                Language::En => format!(
+                    "the CSV cannot be read from line {line} on: quotes that do not fit, or not UTF-8"
+                ),
+            };
+        }
+        Unreadable::Template => (
+            "参数 template 只能包含 %ip% %port% %login% %password% %country% %protocol%、%%（百分号）和 \\n \\t \\\\",
+            "parameter template may hold %ip% %port% %login% %password% %country% %protocol%, %% for a per cent sign, and \\n \\t \\\\",
+        ),
         Unreadable::IdempotencyKey => (
             "请求头 Idempotency-Key 必须是 1 到 255 个可见 ASCII 字符",
             "the header Idempotency-Key must be 1 to 255 visible ASCII characters",

@@ -17,7 +17,7 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::envelope::{FailureData, FailureEnvelope};
+use crate::envelope::{FailureData, FailureEnvelope, LineData};
 use crate::state::ApiState;
 use crate::{admin, customer};
 
@@ -76,6 +76,7 @@ pub fn openapi() -> OpenApi {
     }
     schemas.insert(FailureEnvelope::name().into_owned(), FailureEnvelope::schema());
     schemas.insert(FailureData::name().into_owned(), FailureData::schema());
+    schemas.insert(LineData::name().into_owned(), LineData::schema());
     document
 }
 
