@@ -5,10 +5,12 @@ use axum::http::HeaderValue;
 use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tollgate_core::BadLine;
 use utoipa::ToSchema;
 
-use crate::error::{ApiError, BadLine, Unreadable};
+use crate::error::{ApiError, Unreadable};
 use crate::language::Language;
+use crate::messages;
 
 /// What every handler returns.
 pub(crate) type Answer<T> = Result<Success<T>, ApiError>;
@@ -172,6 +174,6 @@ impl FailureData {
 
 impl LineData {
     fn new(bad: &BadLine, language: Language) -> Self {
-        Self { line: bad.line, field: bad.field, message: bad.message(language) }
+        Self { line: bad.line, field: bad.field, message: messages::invalid(bad.field, bad.rule, language) }
     }
 }

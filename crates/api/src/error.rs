@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tollgate_core::{Conflict, Error, Noun, Rule};
+use tollgate_core::{BadLine, Conflict, Error, Noun, Rule};
 
 /// Why a call was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +20,8 @@ pub enum ApiError {
         /// The rule that it breaks.
         rule: Rule,
     },
-    /// Lines of a table that break rules (40000); all of them, at least one. Nothing was imported.
-    #[error("{} bad lines", .0.len())]
+    /// Lines of an import that cannot be taken; nothing of it was (40000).
+    #[error("{} lines of an import cannot be taken", .0.len())]
     Lines(Vec<BadLine>),
     /// The parameters cannot even be read (40000).
     #[error("unreadable parameters: {0:?}")]
@@ -74,17 +74,6 @@ pub enum ApiError {
     /// It cannot be done just now (50300). The text is for the log.
     #[error("unavailable: {0}")]
     Unavailable(String),
-}
-
-/// A line of a table that breaks a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadLine {
-    /// Which, from 1.
-    pub line: usize,
-    /// The field in it.
-    pub field: &'static str,
-    /// The rule that it breaks.
-    pub rule: Rule,
 }
 
 /// Why parameters cannot be read at all.
@@ -141,15 +130,12 @@ impl ApiError {
     }
 }
 
-impl BadLine {
-    /// That a line cannot be read as what it should be.
-    pub(crate) fn new(line: usize, error: &ApiError) -> Self {
-        match error {
-            ApiError::Invalid { field, rule } => Self { line, field, rule: *rule },
-            // A field came twice, or there are none at all.
-            ApiError::Unreadable(Unreadable::Twice(field)) => Self { line, field, rule: Rule::WrongType },
-            _ => Self { line, field: "items", rule: Rule::WrongType },
-        }
+/// That a line of an import cannot be read as what it should be.
+pub(crate) fn unreadable_line(line: usize, error: &ApiError) -> BadLine {
+    match error {
+        ApiError::Invalid { field, rule } => BadLine { line, field, rule: *rule },
+        ApiError::Unreadable(Unreadable::Twice(field)) => BadLine { line, field, rule: Rule::Doubled },
+        _ => BadLine { line, field: "items", rule: Rule::WrongType },
     }
 }
 
@@ -161,6 +147,7 @@ impl From<Error> for ApiError {
             Error::Conflict(conflict) => Self::Conflict(conflict),
             Error::InsufficientFunds => Self::InsufficientFunds,
             Error::OutOfStock => Self::OutOfStock,
+            Error::Lines(lines) => Self::Lines(lines),
             Error::Suspended => Self::Suspended,
             Error::Unavailable(text) => Self::Unavailable(text),
             Error::Internal(text) => Self::Internal(text),

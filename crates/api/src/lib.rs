@@ -32,7 +32,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 
 pub use endpoints::Endpoints;
-pub use error::{ApiError, BadLine, Unreadable};
+pub use error::{ApiError, Unreadable};
 pub use language::Language;
 pub use live::{ExitStatus, Live, LiveConnection, NoGateway};
 pub use openapi::openapi;

@@ -1,8 +1,8 @@
 //! What callers are told, in both languages. Parameters keep their names in either.
 
-use tollgate_core::{Conflict, Noun, Rule};
+use tollgate_core::{BadLine, Conflict, Noun, Rule};
 
-use crate::error::{ApiError, BadLine, Unreadable};
+use crate::error::{ApiError, Unreadable};
 use crate::language::Language;
 
 impl ApiError {
@@ -36,7 +36,7 @@ impl ApiError {
     }
 }
 
-fn invalid(field: &str, rule: Rule, language: Language) -> String {
+pub(crate) fn invalid(field: &str, rule: Rule, language: Language) -> String {
     let (zh, en) = match rule {
         Rule::Required => ("为必填项".into(), "is required".into()),
         Rule::WrongType => ("类型错误".into(), "has the wrong type".into()),
@@ -63,6 +63,20 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
         ),
         Rule::Reference => ("所指对象在此不可用".into(), "names something that cannot be used here".into()),
         Rule::Immutable => ("不可修改".into(), "cannot be changed".to_owned()),
+        Rule::Count { min, max } => {
+            (format!("数量必须为 {min} 到 {max} 个"), format!("must be {min} to {max} in number"))
+        }
+        Rule::Doubled => ("重复".into(), "names the same twice".into()),
+        Rule::Taken => ("已存在".into(), "is there already".into()),
+        Rule::Reserved => {
+            ("是平台自身使用的端口".into(), "is a port that the platform itself listens on".into())
+        }
+        Rule::OneHost => (
+            "必须是单个主机的地址".into(),
+            "must be the address of one host: not unspecified, multicast or broadcast".into(),
+        ),
+        Rule::Ipv4 => ("必须是 IPv4 地址".into(), "must be an IPv4 address".into()),
+        Rule::Ipv6 => ("必须是 IPv6 地址".into(), "must be an IPv6 address".into()),
     };
     match language {
         Language::Zh => format!("参数 {field} {zh}"),
@@ -70,20 +84,13 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
     }
 }
 
-/// What is wrong in the first of them; the answer's data holds the others.
+/// How many lines are wrong, and the first of them in full.
 fn bad_lines(lines: &[BadLine], language: Language) -> String {
-    let first = lines.first().map(|line| line.message(language)).unwrap_or_default();
-    let (count, line) = (lines.len(), lines.first().map_or(0, |first| first.line));
+    let first = lines.first().map(|bad| invalid(bad.field, bad.rule, language)).unwrap_or_default();
+    let (count, line) = (lines.len(), lines.first().map_or(0, |bad| bad.line));
     match language {
-        Language::Zh => format!("共 {count} 处错误，未导入任何数据。第 {line} 行：{first}"),
-        Language::En => format!("{count} mistakes, nothing was imported. Line {line}: {first}"),
-    }
-}
-
-impl BadLine {
-    /// What is wrong in it.
-    pub(crate) fn message(&self, language: Language) -> String {
-        invalid(self.field, self.rule, language)
+        Language::Zh => format!("共 {count} 处错误，未导入任何内容；第 {line} 行：{first}"),
+        Language::En => format!("{count} mistakes, nothing was imported; line {line}: {first}"),
     }
 }
 
@@ -108,8 +115,8 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
             };
         }
         Unreadable::Template => (
-            "参数 template 只能包含 %ip% %port% %login% %password% %country% %protocol%、%%（百分号）和 \\n \\t \\\\",
-            "parameter template may hold %ip% %port% %login% %password% %country% %protocol%, %% for a per cent sign, and \\n \\t \\\\",
+            "参数 template 须含 1 到 16 个占位符（%ip% %port% %login% %password% %country% %protocol%），百分号写作 %%，换行、制表符、反斜杠写作 \\n \\t \\\\",
+            "parameter template must hold 1 to 16 of %ip% %port% %login% %password% %country% %protocol%; %% is a per cent sign, \\n \\t \\\\ are what they are elsewhere",
         ),
         Unreadable::IdempotencyKey => (
             "请求头 Idempotency-Key 必须是 1 到 255 个可见 ASCII 字符",
@@ -129,6 +136,11 @@ const fn not_found(noun: Noun) -> (&'static str, &'static str) {
         Noun::Exit => ("出口不存在", "no such exit"),
         Noun::Connection => ("连接不存在", "no such connection"),
         Noun::Job => ("任务不存在", "no such job"),
+        Noun::StaticPrice => ("价格套餐不存在", "no such price package"),
+        Noun::StockItem => ("库存条目不存在", "no such stock item"),
+        Noun::StaticOrder => ("订单不存在", "no such order"),
+        Noun::StaticProxy => ("静态代理不存在", "no such static proxy"),
+        Noun::StaticRequest => ("申请不存在", "no such request"),
     }
 }
 
@@ -144,6 +156,13 @@ const fn conflicting(conflict: Conflict) -> (&'static str, &'static str) {
             ("该 reference 已用于其他金额", "the reference was used with another amount")
         }
         Conflict::WouldBeNegative => ("余额将为负数", "the balance would become negative"),
+        Conflict::OpenRequest => {
+            ("该静态代理正在退款或更换中", "a refund or a replacement of the static proxy is under way")
+        }
+        Conflict::RequestDecided => ("该申请已处理", "the request has been decided already"),
+        Conflict::OrderDecided => ("该订单已处理", "the order has been decided already"),
+        Conflict::Undelivered => ("该静态代理尚未配置完成", "the static proxy has not been delivered yet"),
+        Conflict::Expired => ("该静态代理已过期", "the static proxy has expired"),
     }
 }
 
@@ -166,6 +185,13 @@ mod tests {
             Rule::PrivateAddress,
             Rule::Reference,
             Rule::Immutable,
+            Rule::Count { min: 1, max: 9 },
+            Rule::Doubled,
+            Rule::Taken,
+            Rule::Reserved,
+            Rule::OneHost,
+            Rule::Ipv4,
+            Rule::Ipv6,
         ];
         for rule in rules {
             let error = ApiError::invalid("page_size", rule);

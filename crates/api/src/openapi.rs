@@ -21,8 +21,8 @@ use crate::envelope::{FailureData, FailureEnvelope, LineData};
 use crate::state::ApiState;
 use crate::{admin, customer};
 
-/// The calls of the source document that are served; every other call is an extension of it.
-const DOCUMENTED: [&str; 14] = [
+/// The calls of the source document; every other call is an extension of it.
+const DOCUMENTED: [&str; 23] = [
     "/api/users/me/info",
     "/api/users/wallet/info",
     "/api/users/subuser/create",
@@ -37,6 +37,15 @@ const DOCUMENTED: [&str; 14] = [
     "/api/users/traffic/packages/current",
     "/api/users/traffic/trend",
     "/api/users/traffic/{subuser_id}/trend",
+    "/api/users/static/res/country",
+    "/api/users/static/dc/country",
+    "/api/users/static/price/package",
+    "/api/users/static/order/create",
+    "/api/users/static/order/rebuy",
+    "/api/users/static/res/list",
+    "/api/users/static/dc/list",
+    "/api/users/static/auto-rebuy",
+    "/api/users/static/remark",
 ];
 
 /// What any call may answer besides what it says itself.
@@ -159,10 +168,14 @@ fn widen_body(body: &mut RequestBody, schemas: &mut Schemas) {
     let name = schema.ref_location.rsplit('/').next().unwrap_or_default().to_owned();
     let form = format!("{name}Form");
     let Some(RefOr::T(Schema::Object(as_json))) = schemas.get_mut(&name) else { return };
+    let is_table = body.content.contains_key("text/csv");
     // A body in which nothing must be said may be left out.
     body.required = Some(if as_json.required.is_empty() { Required::False } else { Required::True });
     for field in as_json.properties.values_mut() {
         widen(field);
+    }
+    if is_table {
+        return;
     }
     let mut as_form = as_json.clone();
     for field in as_form.properties.values_mut() {

@@ -27,6 +27,9 @@ pub enum Error {
     /// Nothing of it is left (40901).
     #[error("out of stock")]
     OutOfStock,
+    /// Lines of an import that cannot be taken; nothing of it was (40000).
+    #[error("{} lines of an import cannot be taken", .0.len())]
+    Lines(Vec<BadLine>),
     /// The account is suspended (40300).
     #[error("the account is suspended")]
     Suspended,
@@ -36,6 +39,17 @@ pub enum Error {
     /// A defect (50000). The text is for the log, never for the caller.
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// A line of an import that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadLine {
+    /// Which one, counting from 1.
+    pub line: usize,
+    /// The name of the field, as in the API document.
+    pub field: &'static str,
+    /// The rule that it breaks.
+    pub rule: Rule,
 }
 
 /// What a parameter should have held.
@@ -87,6 +101,32 @@ pub enum Rule {
     /// It cannot be changed any more.
     #[error("cannot be changed")]
     Immutable,
+    /// So many of them must be given.
+    #[error("must be {min} to {max} in number")]
+    Count {
+        /// At least.
+        min: usize,
+        /// At most.
+        max: usize,
+    },
+    /// The same is named twice.
+    #[error("names the same twice")]
+    Doubled,
+    /// It is there already.
+    #[error("is there already")]
+    Taken,
+    /// The platform itself listens on this port.
+    #[error("is a port that the platform itself listens on")]
+    Reserved,
+    /// It is an unspecified, multicast or broadcast address.
+    #[error("must be the address of one host")]
+    OneHost,
+    /// It is an IPv6 address where IPv4 is wanted.
+    #[error("must be an IPv4 address")]
+    Ipv4,
+    /// It is an IPv4 address where IPv6 is wanted.
+    #[error("must be an IPv6 address")]
+    Ipv6,
 }
 
 /// A thing that may be looked for in vain.
@@ -101,6 +141,11 @@ pub enum Noun {
     Exit,
     Connection,
     Job,
+    StaticPrice,
+    StockItem,
+    StaticOrder,
+    StaticProxy,
+    StaticRequest,
 }
 
 /// What stands in the way.
@@ -118,6 +163,16 @@ pub enum Conflict {
     ReferenceReused,
     /// The balance would be negative.
     WouldBeNegative,
+    /// A replacement or refund of the static proxy is under way.
+    OpenRequest,
+    /// The request has been decided already.
+    RequestDecided,
+    /// The order does not wait for anything any more.
+    OrderDecided,
+    /// The static proxy was ordered, and has not been delivered yet.
+    Undelivered,
+    /// The static proxy has expired.
+    Expired,
 }
 
 impl Error {

@@ -32,7 +32,7 @@ pub mod wallets;
 pub mod whitelist;
 
 pub use audit_log::Actor;
-pub use error::{Conflict, Error, Noun, Rule};
+pub use error::{BadLine, Conflict, Error, Noun, Rule};
 pub use keys::Keys;
 pub use page::Page;
 

@@ -3,7 +3,7 @@
 use tollgate_ledger::EntryKind;
 use tollgate_store::usage::DayTotal;
 use tollgate_store::{self as store};
-use tollgate_types::Cents;
+use tollgate_types::{Cents, StaticType};
 
 use crate::{Core, Error};
 
@@ -24,6 +24,8 @@ pub struct Overview {
     pub owed: Cents,
     /// Traffic by type and day over the last 30 days; days without traffic are left out.
     pub traffic: Vec<DayTotal>,
+    /// How many static addresses there are of each type in each state.
+    pub stock: Vec<(StaticType, String, i64)>,
 }
 
 /// Adds everything up.
@@ -55,6 +57,7 @@ pub async fn read(core: &Core) -> Result<Overview, Error> {
                 balance: Cents::new(balance),
                 owed: Cents::new(owed),
                 traffic: store::usage::of_all(tx, today.plus_days(-29), today)?,
+                stock: Vec::new(),
             })
         })
         .await

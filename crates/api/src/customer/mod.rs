@@ -4,6 +4,7 @@ mod endpoints;
 mod me;
 mod packages;
 mod refusals;
+mod statics;
 mod sub_accounts;
 mod trend;
 mod wallet;
@@ -15,6 +16,7 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 
 pub(crate) use me::NewKey;
+pub(crate) use statics::{OrderRecord, OrderState, RequestKind, RequestRecord, RequestState};
 pub(crate) use wallet::LedgerLine;
 
 /// Every customer call.
@@ -39,6 +41,7 @@ pub(crate) fn calls() -> OpenApiRouter<ApiState> {
         .routes(routes!(packages::handling::status))
         .routes(routes!(trend::of_account))
         .routes(routes!(trend::of_sub_account))
+        .merge(statics::calls())
         .routes(routes!(endpoints::endpoints))
         .routes(routes!(refusals::refusals))
 }

@@ -6,12 +6,12 @@ use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tollgate_core::Rule;
+use tollgate_core::{BadLine, Rule};
 
 use super::body::{self, Media};
 use super::fields::Fields;
 use crate::csv;
-use crate::error::{ApiError, BadLine, Unreadable};
+use crate::error::{ApiError, Unreadable, unreadable_line};
 use crate::state::Bounds;
 
 /// The largest table, in bytes: room for [`MOST_ITEMS`] with some air around them.
@@ -99,8 +99,8 @@ impl<P: DeserializeOwned, I: DeserializeOwned> Import<P, I> {
 fn row_of<I: DeserializeOwned>(header: &[String], line: csv::Line) -> Row<I> {
     let width = line.cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
     if width > header.len() {
-        let most = i64::try_from(header.len()).unwrap_or(i64::MAX);
-        return Row::new(line.number, Err(ApiError::invalid("cells", Rule::Range { min: 1, max: most })));
+        let count = Rule::Count { min: 1, max: header.len() };
+        return Row::new(line.number, Err(ApiError::invalid("cells", count)));
     }
     let cells = header.iter().cloned().zip(line.cells.into_iter().map(Value::String));
     Row::new(line.number, Ok(Fields::from_pairs(cells).without_empty_texts()))
@@ -108,16 +108,15 @@ fn row_of<I: DeserializeOwned>(header: &[String], line: csv::Line) -> Row<I> {
 
 impl<I: DeserializeOwned> Row<I> {
     fn new(line: usize, fields: Result<Fields, ApiError>) -> Self {
-        let item = fields.and_then(Fields::into_typed).map_err(|error| BadLine::new(line, &error));
+        let item = fields.and_then(Fields::into_typed).map_err(|error| unreadable_line(line, &error));
         Self { line, item }
     }
 }
 
 fn check_count(count: usize) -> Result<(), ApiError> {
-    let most = i64::try_from(MOST_ITEMS).unwrap_or(i64::MAX);
     match (1..=MOST_ITEMS).contains(&count) {
         true => Ok(()),
-        false => Err(ApiError::invalid("items", Rule::Range { min: 1, max: most })),
+        false => Err(ApiError::invalid("items", Rule::Count { min: 1, max: MOST_ITEMS })),
     }
 }
 

@@ -168,8 +168,13 @@ pub(crate) async fn quote(
     State(core): State<Core>,
     Params(params): Params<OrderQuoteParams>,
 ) -> Answer<OrderQuote> {
-    // There is one way to pay, which the words have checked.
-    let OrderQuoteParams { proxy_type, country, protocol, price_package_id, payment_type: _ } = params;
+    let OrderQuoteParams {
+        proxy_type,
+        country,
+        protocol,
+        price_package_id,
+        payment_type: None | Some(PaymentType::WalletOnly),
+    } = params;
     let request = request(proxy_type, country, protocol, price_package_id);
     let quote = statics::quote(&core, caller.account, request).await?;
     ok(OrderQuote {
@@ -316,9 +321,9 @@ pub(crate) async fn rebuy_quote(
     State(core): State<Core>,
     Params(params): Params<RebuyQuoteParams>,
 ) -> Answer<RebuyQuote> {
-    let RebuyQuoteParams { proxy_type, proxy_ids, payment_type: _ } = params;
-    let quote =
-        statics::quote_renewal(&core, caller.account, proxy_type.into(), proxies(proxy_ids)).await?;
+    let RebuyQuoteParams { proxy_type, proxy_ids, payment_type: None | Some(PaymentType::WalletOnly) } =
+        params;
+    let quote = statics::quote_renewal(&core, caller.account, proxy_type.into(), proxies(proxy_ids)).await?;
     ok(RebuyQuote {
         amount: quote.amount.get(),
         balance: quote.balance.get(),

@@ -19,7 +19,12 @@ pub(crate) struct StaticRequestParams {
     #[schema(example = 10000, minimum = 0)]
     id: i64,
     /// Why.
-    #[schema(example = "blocked by the target", min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[schema(
+        example = "blocked by the target",
+        min_length = 1,
+        max_length = 255,
+        pattern = r"^[^\x00-\x1F\x7F-\x9F]*$"
+    )]
     reason: String,
 }
 
