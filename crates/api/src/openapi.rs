@@ -68,8 +68,8 @@ platform's time zone. `message` follows `Accept-Language` (zh, en).
 
 A GET call takes its parameters from the query string or from a JSON body (both: the query string wins per \
 field), a POST call from a JSON body or a form. Numbers may be decimal strings, `null` is absent, unknown fields \
-are ignored, a field given twice in one place is refused. In a query string an empty value of what may be left \
-out counts as absent. Calls marked `x-tollgate-extension` go beyond the source document.";
+are ignored, a field given twice in one place is refused. In a query string, and in the body \
+of a list, an empty value of what may be left out counts as absent. Calls marked `x-tollgate-extension` go beyond the source document.";
 
 /// The document.
 pub fn openapi() -> OpenApi {
@@ -299,6 +299,9 @@ fn add_text(schema_type: &mut SchemaType) {
         SchemaType::Array(types) => types,
         SchemaType::AnyValue => return,
     };
-    types.push(Type::String);
+    // A schema that two calls share is widened for each.
+    if !types.contains(&Type::String) {
+        types.push(Type::String);
+    }
     *schema_type = SchemaType::Array(types);
 }

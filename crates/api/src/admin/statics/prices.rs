@@ -16,7 +16,6 @@ use crate::words::{Made, PageParams, StaticTypeWord};
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewPrice {
     /// What kind of address.
-    #[schema(inline)]
     proxy_type: StaticTypeWord,
     /// Addresses in an order.
     #[schema(example = 3, minimum = 1, maximum = 1000)]
@@ -62,7 +61,6 @@ pub(crate) async fn create(
 #[schema(as = PriceChange)]
 pub(crate) struct PriceChangeParams {
     /// Cannot be changed: taken only where it is the same.
-    #[schema(inline)]
     proxy_type: Option<StaticTypeWord>,
     /// Cannot be changed: taken only where it is the same.
     #[schema(example = 3, minimum = 1, maximum = 1000)]

@@ -25,7 +25,6 @@ pub(crate) struct StockImportHead {
 #[expect(dead_code, reason = "says in the OpenAPI document what Import reads from a JSON body")]
 pub(crate) struct StockImport {
     /// What kind of address.
-    #[schema(inline)]
     proxy_type: StaticTypeWord,
     /// Two letters (ISO 3166-1).
     #[schema(example = "us", pattern = "^[A-Za-z]{2}$")]
@@ -274,7 +273,6 @@ pub(crate) enum StockStatus {
 #[schema(as = StockChange)]
 pub(crate) struct StockChangeParams {
     /// disabled takes it out of service: whoever has it gets another one by itself, and is served there until then.
-    #[schema(inline)]
     status: Option<StockStatus>,
     /// The address that it leaves from; empty = the one that it is reached at.
     #[schema(example = "192.0.2.7")]

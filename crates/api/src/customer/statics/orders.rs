@@ -16,19 +16,16 @@ use crate::words::{PaymentType, ProtocolWord, StaticTypeWord};
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct NewOrder {
     /// 代理类型,res:住宅,dc:机房,ipv6:IPV6,必填
-    #[schema(inline)]
     proxy_type: StaticTypeWord,
     /// 国家编码,必填
     #[schema(example = "us", pattern = "^[A-Za-z]{2}$")]
     country: String,
     /// 协议,http,socks5,http/socks5,必填
-    #[schema(inline)]
     protocol: ProtocolWord,
     /// 价格套餐ID,必填
     #[schema(example = 0, minimum = 0)]
     price_package_id: i64,
     /// 支付类型,wallet_only:钱包支付,必填
-    #[schema(inline)]
     payment_type: PaymentType,
 }
 
@@ -192,13 +189,11 @@ pub(crate) async fn quote(
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct RebuyParams {
     /// 代理类型,res:住宅,dc:机房,ipv6:IPV6,必填
-    #[schema(inline)]
     proxy_type: StaticTypeWord,
     /// 续费代理id,必填: with commas between them, each once
     #[schema(value_type = String, example = "10000,10001", pattern = "^[0-9]{1,18}(,[0-9]{1,18})*$")]
     proxy_ids: Vec<i64>,
     /// 支付类型,wallet_only:钱包支付,必填
-    #[schema(inline)]
     payment_type: PaymentType,
 }
 

@@ -135,7 +135,6 @@ pub(crate) struct StaticListParams {
     #[schema(example = 10, minimum = 1, maximum = 1000)]
     page_size: Option<i64>,
     /// 协议,http,socks5,http/socks5
-    #[schema(inline)]
     protocol: Option<ProtocolWord>,
     /// IP地址: exactly this one
     #[schema(example = "127.0.0.1")]
@@ -231,10 +230,8 @@ pub(crate) struct AutoRebuyParams {
     #[schema(example = 0, minimum = 0)]
     id: i64,
     /// 代理类型,res:住宅,dc:机房,ipv6:IPV6,必填
-    #[schema(inline)]
     proxy_type: StaticTypeWord,
     /// 自动续费开关,inactive:否,active:是
-    #[schema(inline)]
     auto_rebuy: Switch,
 }
 
@@ -263,7 +260,6 @@ pub(crate) struct RemarkParams {
     #[schema(example = 0, minimum = 0)]
     id: i64,
     /// 代理类型,res:住宅,dc:机房,ipv6:IPV6,必填
-    #[schema(inline)]
     proxy_type: StaticTypeWord,
     /// 备注,必填; may be empty
     #[schema(example = "string", max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
