@@ -1,5 +1,7 @@
 //! The audit: every balance, package, limit and daily total recomputed from the records that are
-//! never changed (entries, postings, leases), and compared with what is kept.
+//! never changed (entries, postings, leases, terms), and compared with what is kept.
+
+mod statics;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,6 +81,7 @@ fn audit_in(tx: &mut Tx<'_>) -> Result<Report, Error> {
     wallets_follow_leases(tx, &mut report)?;
     limits_follow_leases(tx, &mut report)?;
     days_follow_leases(tx, &mut report)?;
+    statics::audit_in(tx, &mut report)?;
     Ok(report)
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{
-    AccountEntry, AccountId, Bytes, Directory, DirectoryChange, SubAccountEntry, SubAccountId, Time,
-    WhitelistEntry, WhitelistId,
+    AccountEntry, AccountId, Bytes, Directory, DirectoryChange, StaticOrderId, StaticProxyId,
+    SubAccountEntry, SubAccountId, Time, WhitelistEntry, WhitelistId,
 };
 
 use crate::{Core, Error, exits};
@@ -35,6 +35,10 @@ pub(crate) enum Subject {
     Whitelist(WhitelistId),
     /// All exits.
     Exits,
+    /// A static proxy, also one that has ended.
+    Static(StaticProxyId),
+    /// Every static proxy of which an order paid for some time.
+    StaticOrder(StaticOrderId),
 }
 
 /// Publishes a change with the transaction that makes it. Called last in it.
@@ -44,6 +48,8 @@ pub(crate) fn publish(tx: &mut Tx<'_>, subject: Subject, now: Time) -> Result<()
         Subject::SubAccount(id) => ("sub_account", id.get()),
         Subject::Whitelist(id) => ("whitelist", id.get()),
         Subject::Exits => ("exits", 0),
+        Subject::Static(id) => ("static", id.get()),
+        Subject::StaticOrder(id) => ("static_order", id.get()),
     };
     Ok(store::directory::publish(tx, kind, id, now)?)
 }
@@ -118,6 +124,9 @@ fn whole(tx: &mut Tx<'_>, core: &Core) -> Result<Directory, Error> {
     for listed in store::whitelist::all(tx)? {
         directory.apply(whitelist_change(&listed));
     }
+    for entry in store::static_proxies::entries(tx)? {
+        directory.apply(DirectoryChange::Static(entry));
+    }
     directory.exits = Arc::new(exits::pools_in(tx, core.keys())?);
     Ok(directory)
 }
@@ -144,8 +153,21 @@ fn changes_in(tx: &mut Tx<'_>, core: &Core, from: i64) -> Result<Changes, Error>
     let mut subjects: Vec<(String, i64)> = lines.into_iter().map(|line| (line.kind, line.id)).collect();
     subjects.sort();
     subjects.dedup();
-    let changes = subjects.into_iter().filter_map(|(kind, id)| change_in(tx, core, &kind, id).transpose());
-    Ok(Changes::Some(newest, changes.collect::<Result<_, Error>>()?))
+    let mut changes = Vec::with_capacity(subjects.len());
+    for (kind, id) in subjects {
+        match kind.as_str() {
+            "static_order" => changes.extend(changes_of_order(tx, StaticOrderId::new(id))?),
+            _ => changes.extend(change_in(tx, core, &kind, id)?),
+        }
+    }
+    Ok(Changes::Some(newest, changes))
+}
+
+/// The proxies that an order paid for, as they are now.
+fn changes_of_order(tx: &mut Tx<'_>, id: StaticOrderId) -> Result<Vec<DirectoryChange>, Error> {
+    let (entries, gone) = store::static_proxies::entries_of_order(tx, id)?;
+    let gone = gone.into_iter().map(DirectoryChange::StaticGone);
+    Ok(gone.chain(entries.into_iter().map(DirectoryChange::Static)).collect())
 }
 
 /// A thing as it is now.
@@ -165,6 +187,11 @@ fn change_in(tx: &mut Tx<'_>, core: &Core, kind: &str, id: i64) -> Result<Option
             let id = WhitelistId::new(id);
             let found = store::whitelist::by_id(tx, id)?;
             Some(found.map_or(DirectoryChange::WhitelistGone(id), |listed| whitelist_change(&listed)))
+        }
+        "static" => {
+            let id = StaticProxyId::new(id);
+            let entry = store::static_proxies::entry_of(tx, id)?;
+            Some(entry.map_or(DirectoryChange::StaticGone(id), DirectoryChange::Static))
         }
         _ => Some(DirectoryChange::Exits(Arc::new(exits::pools_in(tx, core.keys())?))),
     })

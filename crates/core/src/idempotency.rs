@@ -68,6 +68,11 @@ pub(crate) fn keep(
     }
 }
 
+/// That a kept answer is not one of those that its call gives.
+pub(crate) fn unreadable() -> Error {
+    Error::Internal("an answer kept under an idempotency key cannot be read".into())
+}
+
 /// Forgets answers that are no longer kept; says how many.
 ///
 /// # Errors

@@ -83,7 +83,7 @@ impl Bought {
                 amount: Cents::new(amount.parse().ok()?),
             })
         });
-        parsed.ok_or_else(|| Error::Internal("an answer kept under an idempotency key cannot be read".into()))
+        parsed.ok_or_else(idempotency::unreadable)
     }
 }
 

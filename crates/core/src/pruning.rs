@@ -14,6 +14,10 @@ const EVERY: Duration = Duration::from_secs(600);
 /// How long events can be read.
 const EVENTS_KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// How long a run of a gateway may be silent before what it counted for static proxies is forgotten.
+/// What it added to the days stays.
+const SILENT_RUNS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Forgets all that has grown old.
 pub(crate) async fn prune(core: &Core, job: &Claimed) -> Result<(), Error> {
     let forgotten = [
@@ -21,6 +25,7 @@ pub(crate) async fn prune(core: &Core, job: &Claimed) -> Result<(), Error> {
         ("refusals", refusals::prune(core).await?),
         ("idempotency keys", idempotency::forget_old(core).await?),
         ("events", events(core).await?),
+        ("counters of static proxies", static_counters(core).await?),
     ];
     for (what, count) in forgotten.into_iter().filter(|(_, count)| *count > 0) {
         tracing::debug!(what, count, "forgotten");
@@ -32,4 +37,9 @@ pub(crate) async fn prune(core: &Core, job: &Claimed) -> Result<(), Error> {
 async fn events(core: &Core) -> Result<u64, Error> {
     let before = core.now().minus(EVENTS_KEPT_FOR);
     core.db().write(move |tx| Ok(store::events::prune(tx, before)?)).await
+}
+
+async fn static_counters(core: &Core) -> Result<u64, Error> {
+    let before = core.now().minus(SILENT_RUNS_KEPT_FOR);
+    core.db().write(move |tx| Ok(store::static_usage::prune(tx, before)?)).await
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tollgate_types::{AccountId, Bytes, Cents, PackageId, ProxyType, UnknownWord};
+use tollgate_types::{AccountId, Bytes, Cents, PackageId, ProxyType, StaticType, UnknownWord};
 
 use crate::LedgerError;
 
@@ -18,6 +18,8 @@ pub enum Product {
     Package(ProxyType),
     /// Traffic paid from the wallet, by the byte.
     Traffic(ProxyType),
+    /// Addresses leased for a time.
+    Static(StaticType),
 }
 
 /// A place that money is in.
@@ -44,6 +46,7 @@ impl fmt::Display for LedgerAccount {
             Self::Liability(account) => write!(f, "liability:{account}"),
             Self::Revenue(Product::Package(kind)) => write!(f, "revenue:package:{kind}"),
             Self::Revenue(Product::Traffic(kind)) => write!(f, "revenue:traffic:{kind}"),
+            Self::Revenue(Product::Static(kind)) => write!(f, "revenue:static:{kind}"),
             Self::Breakage => f.write_str("breakage"),
             Self::Adjustments => f.write_str("adjustments"),
             Self::Cash => f.write_str("cash"),
@@ -87,6 +90,12 @@ kinds! {
     PackageClosed = "package_closed",
     /// Traffic was paid from the wallet.
     WalletTraffic = "wallet_traffic",
+    /// Static proxies were ordered.
+    StaticBought = "static_bought",
+    /// Static proxies were renewed.
+    StaticRenewed = "static_renewed",
+    /// Time of static proxies was given back.
+    StaticRefunded = "static_refunded",
 }
 
 /// One line of an entry.
@@ -96,6 +105,21 @@ pub struct Posting {
     pub account: LedgerAccount,
     /// How much it gains; never zero.
     pub amount: Cents,
+}
+
+/// Static proxies of one type that were ordered or renewed together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticSale {
+    /// What kind of address.
+    pub static_type: StaticType,
+    /// Whether time was added to proxies that were there already.
+    pub renewal: bool,
+    /// What the order is called: it is entered once.
+    pub order_no: String,
+    /// What was paid.
+    pub amount: Cents,
+    /// One line for people.
+    pub memo: String,
 }
 
 /// One balanced journal entry of one customer.
@@ -209,6 +233,43 @@ impl Entry {
         )
     }
 
+    /// Static proxies ordered, or renewed, from the wallet. `None` where they cost nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotPositive`] where the amount is negative.
+    pub fn static_sold(account: AccountId, sale: StaticSale) -> Result<Option<Self>, LedgerError> {
+        if sale.amount == Cents::ZERO {
+            return Ok(None);
+        }
+        let amount = positive(sale.amount)?;
+        let revenue = LedgerAccount::Revenue(Product::Static(sale.static_type));
+        let lines = [(LedgerAccount::Wallet(account), -amount), (revenue, amount)];
+        let kind = if sale.renewal { EntryKind::StaticRenewed } else { EntryKind::StaticBought };
+        Self::new(account, kind, sale.order_no, sale.memo, &lines).map(Some)
+    }
+
+    /// Money given back to the wallet for time of static proxies that was not used: reverses that
+    /// much of what they were sold for. `reference` names what was given back, `None` where that
+    /// was nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::NotPositive`] where the amount is negative.
+    pub fn static_refunded(
+        account: AccountId,
+        static_type: StaticType,
+        amount: Cents,
+        reference: String,
+        memo: String,
+    ) -> Result<Option<Self>, LedgerError> {
+        if amount == Cents::ZERO {
+            return Ok(None);
+        }
+        let amount = positive(amount)?;
+        let revenue = LedgerAccount::Revenue(Product::Static(static_type));
+        let lines = [(revenue, -amount), (LedgerAccount::Wallet(account), amount)];
+        Self::new(account, EntryKind::StaticRefunded, reference, memo, &lines).map(Some)
+    }
+
     /// The lines. They sum to zero.
     pub fn postings(&self) -> &[Posting] {
         &self.postings
@@ -262,12 +323,37 @@ mod tests {
                 Entry::package_bought(ANN, PackageId::new(1), Cents::new(a), String::new()).ok().flatten(),
                 Entry::package_closed(ANN, PackageId::new(1), kind, earned).ok().flatten(),
                 Entry::wallet_traffic(ANN, kind, Cents::new(b), Bytes::new(5), "s".into()).ok(),
+                Entry::static_sold(ANN, sale(a)).ok().flatten(),
+                Entry::static_refunded(ANN, StaticType::Dc, Cents::new(b), "s".into(), String::new()).ok().flatten(),
             ];
             for entry in entries.into_iter().flatten() {
                 prop_assert!(is_balanced(entry.postings()), "{entry:?}");
                 prop_assert!(entry.postings().iter().all(|line| line.amount != Cents::ZERO));
             }
         }
+    }
+
+    fn sale(amount: i64) -> StaticSale {
+        let (static_type, order_no, memo) = (StaticType::Res, "0A".to_owned(), String::new());
+        StaticSale { static_type, renewal: true, order_no, amount: Cents::new(amount), memo }
+    }
+
+    #[test]
+    fn what_is_given_back_reverses_what_was_sold() {
+        let sold = Entry::static_sold(ANN, sale(500)).unwrap().unwrap();
+        let back = Entry::static_refunded(ANN, StaticType::Res, Cents::new(500), "7".into(), String::new());
+        let net = |account: LedgerAccount| -> i64 {
+            let back = back.clone().unwrap().unwrap();
+            let lines = sold.postings().iter().chain(back.postings());
+            lines.filter(|line| line.account == account).map(|line| line.amount.get()).sum()
+        };
+        let revenue = LedgerAccount::Revenue(Product::Static(StaticType::Res));
+        assert_eq!((net(LedgerAccount::Wallet(ANN)), net(revenue)), (0, 0));
+        assert_eq!(revenue.to_string(), "revenue:static:res");
+        assert_eq!(
+            (sold.kind, back.unwrap().unwrap().kind),
+            (EntryKind::StaticRenewed, EntryKind::StaticRefunded)
+        );
     }
 
     #[test]
@@ -277,5 +363,11 @@ mod tests {
         assert_eq!(Entry::adjustment(ANN, Cents::ZERO, "1".into(), ""), Err(LedgerError::NotPositive));
         assert_eq!(Entry::adjustment(ANN, Cents::new(i64::MIN), "1".into(), ""), Err(LedgerError::Overflow));
         assert_eq!(Entry::package_bought(ANN, PackageId::new(1), Cents::ZERO, String::new()), Ok(None));
+        assert_eq!(Entry::static_sold(ANN, sale(0)), Ok(None));
+        assert_eq!(Entry::static_sold(ANN, sale(-1)), Err(LedgerError::NotPositive));
+        let back = |amount| {
+            Entry::static_refunded(ANN, StaticType::Dc, Cents::new(amount), "7".into(), String::new())
+        };
+        assert_eq!((back(0), back(-1)), (Ok(None), Err(LedgerError::NotPositive)));
     }
 }

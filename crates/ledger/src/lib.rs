@@ -2,17 +2,18 @@
 //!
 //! Everything that moves a cent or a granted byte is decided here and only carried out elsewhere:
 //! what an [`Entry`] posts, what traffic costs ([`rating`]), which source pays for it and how much
-//! of it may be reserved ([`plan`]), what a report changes ([`settle`]), and what a purchase needs
-//! ([`wallet`]). All arithmetic is in integers; what does not fit is refused, never wrapped.
+//! of it may be reserved ([`plan`]), what a report changes ([`settle`]), what a lease of addresses
+//! costs and gives back ([`statics`]), and what a purchase needs ([`wallet`]). All arithmetic is in integers; what does not fit is refused, never wrapped.
 
 pub mod entry;
 pub mod package;
 pub mod plan;
 pub mod rating;
 pub mod settle;
+pub mod statics;
 pub mod wallet;
 
-pub use entry::{Entry, EntryKind, LedgerAccount, Posting, Product};
+pub use entry::{Entry, EntryKind, LedgerAccount, Posting, Product, StaticSale};
 pub use wallet::Wallet;
 
 /// Why a decision about money could not be carried out.

@@ -8,7 +8,7 @@ use crate::rating::{UNITS_PER_CENT, Units};
 /// The state of one wallet. `balance = total_recharge − total_consume`, none of them negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Wallet {
-    /// All that ever came in, corrections upwards included. Never decreases.
+    /// All that ever came in, corrections upwards and what was given back included. Never decreases.
     pub total_recharge: Cents,
     /// All that was ever spent, corrections downwards included. Never decreases.
     pub total_consume: Cents,

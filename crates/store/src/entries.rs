@@ -31,6 +31,12 @@ statements! {
               FROM postings p JOIN entries e ON e.id = p.entry_id
               WHERE e.kind = 'wallet_traffic' AND p.amount > 0
               GROUP BY e.account_id, p.ledger_account ORDER BY e.account_id, p.ledger_account";
+    /// What each account paid for static proxies, and was given back, by kind of entry and product.
+    LEASED = "SELECT e.account_id, e.kind, p.ledger_account, CAST(SUM(p.amount) AS BIGINT)
+              FROM postings p JOIN entries e ON e.id = p.entry_id
+              WHERE e.kind IN ('static_bought', 'static_renewed', 'static_refunded')
+                AND p.ledger_account LIKE 'revenue:%'
+              GROUP BY e.account_id, e.kind, p.ledger_account ORDER BY e.account_id, e.kind, p.ledger_account";
 }
 
 /// Enters a balanced entry. [`Error::UniqueViolation`] where the same thing was entered before.
@@ -130,6 +136,31 @@ pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<Total>, Error> {
 /// What each account paid from its wallet for traffic: account, product's ledger account, cents.
 pub fn earned_by_traffic(tx: &mut Tx<'_>) -> Result<Vec<(AccountId, String, Cents)>, Error> {
     tx.all(EARNED, params![], |row| Ok((AccountId::new(row.i64(0)?), row.text(1)?, Cents::new(row.i64(2)?))))
+}
+
+/// What a product earned by one kind of entry of one account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earned {
+    /// Whose entries.
+    pub account: AccountId,
+    /// The kind of entry, as stored.
+    pub kind: String,
+    /// The product's ledger account, as stored.
+    pub ledger_account: String,
+    /// Cents gained less cents lost.
+    pub net: Cents,
+}
+
+/// What static proxies earned, and what of it was given back.
+pub fn earned_by_statics(tx: &mut Tx<'_>) -> Result<Vec<Earned>, Error> {
+    tx.all(LEASED, params![], |row| {
+        Ok(Earned {
+            account: AccountId::new(row.i64(0)?),
+            kind: row.text(1)?,
+            ledger_account: row.text(2)?,
+            net: Cents::new(row.i64(3)?),
+        })
+    })
 }
 
 fn wallet_of(account: AccountId) -> String {

@@ -16,6 +16,7 @@ mod sqlite;
 mod tx;
 mod url;
 mod value;
+mod words;
 
 pub use db::{Db, Options, Stats};
 pub use error::Error;
@@ -23,6 +24,7 @@ pub use sql::Sql;
 pub use tx::Tx;
 pub use url::{DbUrl, DbUrlError};
 pub use value::{Row, Value};
+pub use words::{OrderKind, OrderState, ProxyState, RebuyStatus, RequestKind, RequestState, StockState};
 
 // The nouns: a `pub mod` line here, and the same name in the list below (a test compares them).
 
@@ -52,8 +54,11 @@ pub mod packages;
 pub mod refusals;
 pub mod static_orders;
 pub mod static_prices;
+pub mod static_proxies;
 pub mod static_requests;
+pub mod static_terms;
 pub mod static_usage;
+pub mod stock;
 pub mod sub_accounts;
 pub mod usage;
 pub mod wallets;
@@ -74,6 +79,13 @@ nouns! {
     offers,
     packages,
     refusals,
+    static_orders,
+    static_prices,
+    static_proxies,
+    static_requests,
+    static_terms,
+    static_usage,
+    stock,
     sub_accounts,
     usage,
     wallets,

@@ -1,13 +1,30 @@
-//! Ordering static proxies, and renewing them.
+//! Ordering static proxies.
 
+use serde_json::json;
+use tollgate_ledger::statics::{extension, shares};
+use tollgate_ledger::{Entry, StaticSale};
+use tollgate_store::static_orders::NewOrder;
 pub use tollgate_store::static_orders::Order as OrderRow;
+use tollgate_store::static_prices::Price;
+use tollgate_store::static_proxies::{Credentials, NewProxies};
+use tollgate_store::{self as store, OrderKind, OrderState, Tx};
 use tollgate_types::{
-    AccountId, Cents, StaticOrderId, StaticPriceId, StaticProtocol, StaticProxyId, StaticType, StockId, Time,
+    AccountId, Cents, Country, StaticOrderId, StaticPriceId, StaticProtocol, StaticProxyId, StaticType,
+    StockId, Time,
 };
 
-use crate::audit_log::Actor;
-use crate::idempotency::IdempotencyKey;
-use crate::{Core, Error, Page};
+use super::prices::order_amount;
+use super::{credentials, marks};
+use crate::core::write_and_publish;
+use crate::directory::{self, Subject};
+use crate::events::{self, EventKind};
+use crate::idempotency::{self, IdempotencyKey};
+use crate::jobs::JobKind;
+use crate::{Core, Error, Noun, Page, Rule};
+
+/// How many numbers are drawn for an order before one is free, which the first is but once in
+/// millions of millions.
+const MOST_DRAWS: u32 = 8;
 
 /// What a customer orders.
 #[derive(Debug, Clone)]
@@ -45,8 +62,26 @@ pub struct Quote {
 ///
 /// # Errors
 /// As [`order`], but for stock and money.
-pub async fn quote(_: &Core, _: AccountId, _: OrderRequest) -> Result<Quote, Error> {
-    Err(Error::Internal("not built yet".into()))
+pub async fn quote(core: &Core, account: AccountId, ask: OrderRequest) -> Result<Quote, Error> {
+    let country = super::country(&ask.country)?;
+    core.db()
+        .read(move |tx| {
+            let price = price_of(tx, &ask)?;
+            if !store::stock::has_pool(tx, price.static_type, country)? {
+                return Err(nothing_there());
+            }
+            let free = store::stock::count_free(tx, price.static_type, country, price.count)?;
+            Ok(Quote {
+                count: price.count,
+                price: price.price,
+                discount: price.discount,
+                period: price.period,
+                amount: order_amount(&price)?,
+                in_stock: free >= price.count,
+                balance: store::wallets::read(tx, account)?.balance(),
+            })
+        })
+        .await
 }
 
 /// What an order did.
@@ -70,75 +105,250 @@ pub struct Ordered {
 /// sale; [`Error::OutOfStock`], [`Error::InsufficientFunds`], [`Error::Conflict`] for a reused
 /// idempotency key.
 pub async fn order(
-    _: &Core,
-    _: AccountId,
-    _: OrderRequest,
-    _: Option<IdempotencyKey>,
+    core: &Core,
+    account: AccountId,
+    ask: OrderRequest,
+    key: Option<IdempotencyKey>,
 ) -> Result<Ordered, Error> {
-    Err(Error::Internal("not built yet".into()))
+    let country = super::country(&ask.country)?;
+    // How many an item is of never changes. Credentials take a while to make: not while others wait
+    // for the stock.
+    let (price, now) = (ask.price, core.now());
+    let price = core.db().read(move |tx| Ok::<_, Error>(store::static_prices::by_id(tx, price)?)).await?;
+    let count = price.map_or(0, |price| usize::try_from(price.count).unwrap_or(0));
+    let credentials = credentials::make(core, count).await?;
+    let inner = core.clone();
+    write_and_publish(core, move |tx| {
+        let placing = Placing { core: &inner, account, ask: &ask, country, credentials: &credentials, now };
+        placing.place(tx, key.as_ref())
+    })
+    .await
 }
 
-/// One proxy's part in a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RenewalLine {
-    /// The proxy.
-    pub proxy: StaticProxyId,
-    /// What it costs.
-    pub amount: Cents,
-    /// Until when it works then.
-    pub expires_at: Time,
+/// An order on its way.
+struct Placing<'a> {
+    core: &'a Core,
+    account: AccountId,
+    ask: &'a OrderRequest,
+    country: Country,
+    credentials: &'a [Credentials],
+    now: Time,
 }
 
-/// What a renewal would cost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenewalQuote {
-    /// What it costs in all.
-    pub amount: Cents,
-    /// Each proxy, in the order in which they were named.
-    pub lines: Vec<RenewalLine>,
-    /// What the wallet holds.
-    pub balance: Cents,
+impl Placing<'_> {
+    fn place(&self, tx: &mut Tx<'_>, key: Option<&IdempotencyKey>) -> Result<Ordered, Error> {
+        let (account, now) = (self.account, self.now);
+        let wallet = crate::wallets::lock(tx, account)?;
+        if let Some(answer) = idempotency::replay(tx, account, key, now)? {
+            return Ordered::from_answer(&answer);
+        }
+        let price = price_of(tx, self.ask)?;
+        let amount = order_amount(&price)?;
+        let wallet = wallet.spend(amount)?;
+        let stock = self.take(tx, &price)?;
+        store::wallets::write(tx, account, &wallet)?;
+        let pending = stock.is_none();
+        let (order, order_no) = self.enter(tx, &price, amount, pending)?;
+        let (_, expires_at) = self.deliver(tx, &price, order, amount, stock)?;
+        let ordered = Ordered { order, order_no, amount, pending };
+        idempotency::keep(tx, account, key, &ordered.to_answer(), now)?;
+        if !pending {
+            let told = completed(&ordered.order_no, &price, self.country, amount);
+            events::emit(tx, account, EventKind::StaticOrderCompleted, &told, now)?;
+            set_jobs(tx, order, expires_at, now)?;
+            directory::publish(tx, Subject::StaticOrder(order), now)?;
+        }
+        Ok(ordered)
+    }
+
+    /// Takes what is ordered from stock; `None` where it is to be delivered later.
+    fn take(&self, tx: &mut Tx<'_>, price: &Price) -> Result<Option<Vec<StockId>>, Error> {
+        let (kind, country) = (price.static_type, self.country);
+        if !store::stock::lock_pool(tx, kind, country)? {
+            return Err(nothing_there());
+        }
+        let free = store::stock::count_free(tx, kind, country, price.count)?;
+        match (free >= price.count, price.back_orders) {
+            (true, _) => Ok(Some(store::stock::lease(tx, kind, country, price.count, self.now)?)),
+            (false, true) => Ok(None),
+            (false, false) => Err(Error::OutOfStock),
+        }
+    }
+
+    /// Writes the order and its entry.
+    fn enter(
+        &self,
+        tx: &mut Tx<'_>,
+        price: &Price,
+        amount: Cents,
+        pending: bool,
+    ) -> Result<(StaticOrderId, String), Error> {
+        let new = NewOrder {
+            account: self.account,
+            kind: OrderKind::Purchase,
+            static_type: price.static_type,
+            country: self.country.to_string(),
+            protocol: self.ask.protocol.as_str(),
+            price: price.id,
+            count: price.count,
+            amount,
+            state: if pending { OrderState::Pending } else { OrderState::Completed },
+        };
+        let (order, order_no) = number(tx, self.core, &new, self.now)?;
+        let memo = format!("{} × {} {}, {} days", price.count, price.static_type, self.country, price.period);
+        enter_sale(tx, &new, &order_no, memo, self.now)?;
+        Ok((order, order_no))
+    }
+
+    /// Writes the proxies and what was paid for which time of each.
+    fn deliver(
+        &self,
+        tx: &mut Tx<'_>,
+        price: &Price,
+        order: StaticOrderId,
+        amount: Cents,
+        stock: Option<Vec<StockId>>,
+    ) -> Result<(Time, Time), Error> {
+        let count = usize::try_from(price.count).unwrap_or(0);
+        let stock: Vec<Option<StockId>> = match stock {
+            Some(stock) => stock.into_iter().map(Some).collect(),
+            None => vec![None; count],
+        };
+        if self.credentials.len() != count || stock.len() != count {
+            return Err(Error::Internal("an order is not of as many proxies as it says".into()));
+        }
+        let term = extension(self.now, self.now, price.period);
+        let new = NewProxies {
+            account: self.account,
+            order,
+            price: price.id,
+            static_type: price.static_type,
+            country: self.country,
+            protocol: self.ask.protocol,
+            expires_at: term.1,
+        };
+        let mut proxies = Vec::with_capacity(count);
+        for (stock, credentials) in stock.into_iter().zip(self.credentials) {
+            proxies.push(store::static_proxies::insert(tx, &new, stock, credentials, self.now)?);
+        }
+        write_terms(tx, order, &proxies, amount, term)?;
+        Ok(term)
+    }
 }
 
-/// What a renewal would cost.
-///
-/// # Errors
-/// As [`renew`], but for money.
-pub async fn quote_renewal(
-    _: &Core,
-    _: AccountId,
-    _: StaticType,
-    _: Vec<StaticProxyId>,
-) -> Result<RenewalQuote, Error> {
-    Err(Error::Internal("not built yet".into()))
+/// Divides an order's amount among its proxies.
+fn write_terms(
+    tx: &mut Tx<'_>,
+    order: StaticOrderId,
+    proxies: &[StaticProxyId],
+    amount: Cents,
+    term: (Time, Time),
+) -> Result<(), Error> {
+    let shares: Vec<(StaticProxyId, Cents)> =
+        proxies.iter().copied().zip(shares(amount, proxies.len())).collect();
+    // Proxies were numbered as they were written: those with like shares stand together.
+    for alike in shares.chunk_by(|one, next| one.1 == next.1) {
+        if let (Some((first, share)), Some((last, _))) = (alike.first(), alike.last()) {
+            store::static_terms::insert_alike(tx, order, (*first, *last), *share, term)?;
+        }
+    }
+    Ok(())
 }
 
-/// What a renewal did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Renewed {
-    /// What the order is called that stands for it.
-    pub order_no: String,
-    /// What it cost in all.
-    pub amount: Cents,
-    /// Each proxy, in the order in which they were named.
-    pub lines: Vec<RenewalLine>,
+/// Writes an order under a number that no other has.
+pub(super) fn number(
+    tx: &mut Tx<'_>,
+    core: &Core,
+    new: &NewOrder,
+    now: Time,
+) -> Result<(StaticOrderId, String), Error> {
+    for _ in 0..MOST_DRAWS {
+        let order_no = credentials::order_no(core);
+        if let Some(order) = store::static_orders::insert(tx, &order_no, new, now)? {
+            return Ok((order, order_no));
+        }
+    }
+    Err(Error::Internal("every number that was drawn for an order is taken".into()))
 }
 
-/// Extends proxies from the wallet, each by the period that it was bought for, from the later of
-/// now and its expiry: all of them, or none (contract call 19).
-///
-/// # Errors
-/// [`Error::Invalid`] for `proxy_ids` (none, too many, one named twice), [`Error::NotFound`] where
-/// one is not this account's or of another type, [`Error::Conflict`] where one is being refunded,
-/// has not been delivered yet, or expired too long ago; [`Error::InsufficientFunds`].
-pub async fn renew(
-    _: &Core,
-    _: AccountId,
-    _: StaticType,
-    _: Vec<StaticProxyId>,
-    _: Option<IdempotencyKey>,
-) -> Result<Renewed, Error> {
-    Err(Error::Internal("not built yet".into()))
+/// Enters what an order cost.
+pub(super) fn enter_sale(
+    tx: &mut Tx<'_>,
+    order: &NewOrder,
+    order_no: &str,
+    memo: String,
+    now: Time,
+) -> Result<(), Error> {
+    let sale = StaticSale {
+        static_type: order.static_type,
+        renewal: order.kind == OrderKind::Renewal,
+        order_no: order_no.to_owned(),
+        amount: order.amount,
+        memo,
+    };
+    if let Some(entry) = Entry::static_sold(order.account, sale)? {
+        store::entries::insert(tx, &entry, now)?;
+    }
+    Ok(())
+}
+
+/// What is to happen by itself to proxies that have just been delivered.
+pub(super) fn set_jobs(
+    tx: &mut Tx<'_>,
+    order: StaticOrderId,
+    expires_at: Time,
+    now: Time,
+) -> Result<(), Error> {
+    let kinds =
+        [(JobKind::StaticExpiry, Some(expires_at)), (JobKind::StaticRenewal, marks::next(expires_at, now))];
+    for (kind, at) in kinds {
+        if let Some(at) = at {
+            store::static_orders::set_jobs(tx, order, kind.as_str(), at, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is told of an order that is there.
+pub(super) fn completed(order_no: &str, price: &Price, country: Country, amount: Cents) -> serde_json::Value {
+    json!({
+        "order_no": order_no, "proxy_type": price.static_type.as_str(), "country": country.as_str(),
+        "count": price.count, "amount": amount.get(),
+    })
+}
+
+/// The price package that is ordered, where it can be.
+fn price_of(tx: &mut Tx<'_>, ask: &OrderRequest) -> Result<Price, Error> {
+    let found = store::static_prices::by_id(tx, ask.price)?.filter(|price| price.on_sale);
+    let price = found.ok_or(Error::NotFound(Noun::StaticPrice))?;
+    match price.static_type == ask.static_type {
+        true => Ok(price),
+        false => Err(Error::invalid("price_package_id", Rule::Reference)),
+    }
+}
+
+/// There never was anything of that type in that country.
+fn nothing_there() -> Error {
+    Error::invalid("country", Rule::Reference)
+}
+
+impl Ordered {
+    fn to_answer(&self) -> String {
+        format!("{} {} {} {}", self.order, self.order_no, self.amount, u8::from(self.pending))
+    }
+
+    fn from_answer(answer: &str) -> Result<Self, Error> {
+        let mut words = answer.split(' ');
+        let mut parse = || {
+            Some(Self {
+                order: StaticOrderId::new(words.next()?.parse().ok()?),
+                order_no: words.next()?.to_owned(),
+                amount: Cents::new(words.next()?.parse().ok()?),
+                pending: words.next()? == "1",
+            })
+        };
+        parse().ok_or_else(idempotency::unreadable)
+    }
 }
 
 /// Which orders a page shows: what is `None` is not asked for.
@@ -156,26 +366,11 @@ pub struct OrderFilter {
 ///
 /// # Errors
 /// [`Error::Invalid`] for `state`.
-pub async fn orders(_: &Core, _: OrderFilter, _: Page) -> Result<(Vec<OrderRow>, i64), Error> {
-    Err(Error::Internal("not built yet".into()))
-}
-
-/// Delivers a pending order: from these items, or from any that are free where none are named. The
-/// time that was paid for begins now.
-///
-/// # Errors
-/// [`Error::NotFound`], [`Error::Conflict`] where the order is not pending, [`Error::OutOfStock`],
-/// [`Error::Invalid`] for `stock_ids`: too few or too many, named twice, not free, of another type
-/// or country.
-pub async fn fulfil(_: &Core, _: Actor, _: StaticOrderId, _: Vec<StockId>) -> Result<(), Error> {
-    Err(Error::Internal("not built yet".into()))
-}
-
-/// Cancels a pending order and gives its whole price back; answers how much.
-///
-/// # Errors
-/// [`Error::Invalid`] for `note`, [`Error::NotFound`], [`Error::Conflict`] where the order is not
-/// pending.
-pub async fn cancel(_: &Core, _: Actor, _: StaticOrderId, _note: String) -> Result<Cents, Error> {
-    Err(Error::Internal("not built yet".into()))
+pub async fn orders(core: &Core, filter: OrderFilter, page: Page) -> Result<(Vec<OrderRow>, i64), Error> {
+    let filter = store::static_orders::Filter {
+        account: filter.account.map_or(0, AccountId::get),
+        state: super::requests::word("state", filter.state, OrderState::WORDS)?,
+        order_no: super::proxies::storable(filter.order_no),
+    };
+    core.db().read(move |tx| Ok(store::static_orders::page(tx, &filter, page.limit(), page.offset())?)).await
 }

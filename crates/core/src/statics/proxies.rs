@@ -1,15 +1,19 @@
-//! A customer's static proxies: lists, settings, traffic.
+//! A customer's static proxies: lists and settings.
 
 use std::net::{IpAddr, SocketAddr};
 
 use secrecy::SecretString;
-pub use tollgate_store::static_usage::UsageDay;
-use tollgate_types::{
-    AccountId, BootId, Day, GatewayId, Settled, StaticProtocol, StaticProxyId, StaticTraffic, StaticType,
-    Time, Unavailable,
-};
+use tollgate_store::static_proxies::{Filter, Proxy};
+use tollgate_store::{self as store, ProxyState, Tx};
+use tollgate_types::{AccountId, StaticProtocol, StaticProxyId, StaticType, Time};
 
-use crate::{Core, Error, Page};
+use super::{Held, credentials, hold_own, marks};
+use crate::jobs::{self, JobKind};
+use crate::page::check_text;
+use crate::{Core, Error, Noun, Page, Rule};
+
+/// The most proxies of one export.
+const MOST_EXPORTED: i64 = 100_000;
 
 /// Which proxies are shown: what is `None` or empty is not asked for.
 #[derive(Debug, Clone, Default)]
@@ -73,20 +77,95 @@ pub struct StaticProxy {
 /// # Errors
 /// [`Error::Invalid`] for `proxy_address`, or where the start lies after the end.
 pub async fn list(
-    _: &Core,
-    _: AccountId,
-    _: StaticFilter,
-    _: Page,
+    core: &Core,
+    account: AccountId,
+    filter: StaticFilter,
+    page: Page,
 ) -> Result<(Vec<StaticProxy>, i64), Error> {
-    Err(Error::Internal("not built yet".into()))
+    let filter = understood(filter)?;
+    let read = move |tx: &mut Tx<'_>| {
+        Ok::<_, Error>(store::static_proxies::page(tx, account, &filter, page.limit(), page.offset())?)
+    };
+    let (rows, total) = core.db().read(read).await?;
+    Ok((opened(core, rows)?, total))
 }
 
 /// All of an account's proxies that work now, newest first; a hundred thousand at most.
 ///
 /// # Errors
 /// As [`list`].
-pub async fn export(_: &Core, _: AccountId, _: StaticFilter) -> Result<Vec<StaticProxy>, Error> {
-    Err(Error::Internal("not built yet".into()))
+pub async fn export(
+    core: &Core,
+    account: AccountId,
+    filter: StaticFilter,
+) -> Result<Vec<StaticProxy>, Error> {
+    let (filter, now) = (understood(filter)?, core.now());
+    let read = move |tx: &mut Tx<'_>| {
+        Ok::<_, Error>(store::static_proxies::live(tx, account, &filter, MOST_EXPORTED)?)
+    };
+    let mut rows = core.db().read(read).await?;
+    // One that has just expired is live until a worker has seen to it.
+    rows.retain(|proxy| proxy.expires_at > now);
+    opened(core, rows)
+}
+
+fn understood(filter: StaticFilter) -> Result<Filter, Error> {
+    let (from, to) = (filter.expire_start, filter.expire_end);
+    if from.zip(to).is_some_and(|(from, to)| from > to) {
+        return Err(Error::invalid("expire_start", Rule::Order));
+    }
+    let any = filter.static_types.is_empty();
+    Ok(Filter {
+        static_types: if any { StaticType::ALL.to_vec() } else { filter.static_types },
+        protocol: filter.protocol.map_or("", StaticProtocol::as_str),
+        listen_ip: address("proxy_address", filter.address)?,
+        order_no: storable(filter.order_no),
+        from: from.unwrap_or(Time::from_micros(i64::MIN)),
+        to: to.unwrap_or(Time::from_micros(i64::MAX)),
+    })
+}
+
+/// An address to look for as it is stored; empty for any.
+pub(super) fn address(field: &'static str, given: Option<String>) -> Result<String, Error> {
+    let text = given.unwrap_or_default();
+    match text.trim() {
+        "" => Ok(String::new()),
+        text => {
+            let ip: IpAddr = text.parse().map_err(|_| Error::invalid(field, Rule::Address))?;
+            Ok(ip.to_canonical().to_string())
+        }
+    }
+}
+
+/// A text to look for. No stored text holds a NUL character, and none can be asked for: one that
+/// stands for what cannot be written finds as little.
+pub(super) fn storable(given: Option<String>) -> String {
+    given.unwrap_or_default().replace('\0', "\u{fffd}")
+}
+
+fn opened(core: &Core, rows: Vec<Proxy>) -> Result<Vec<StaticProxy>, Error> {
+    let open = |row: Proxy| {
+        Ok(StaticProxy {
+            password: credentials::open(core, &row.username, &row.password_sealed)?,
+            id: row.id,
+            order_no: row.order_no,
+            account: row.account,
+            static_type: row.static_type,
+            protocol: row.protocol,
+            country: row.country.to_string(),
+            address: row.place.map(|place| place.listen),
+            exit_ip: row.place.map(|place| place.exit_ip),
+            username: row.username,
+            remark: row.remark,
+            auto_rebuy: row.auto_rebuy,
+            rebuy_status: row.rebuy_status.as_str().to_owned(),
+            state: row.state.as_str().to_owned(),
+            request: row.request.map(|(_, kind)| kind.as_str().to_owned()),
+            expires_at: row.expires_at,
+            created_at: row.created_at,
+        })
+    };
+    rows.into_iter().map(open).collect()
 }
 
 /// Has a proxy renewed by itself, or not (contract call 22).
@@ -94,13 +173,26 @@ pub async fn export(_: &Core, _: AccountId, _: StaticFilter) -> Result<Vec<Stati
 /// # Errors
 /// [`Error::NotFound`], also where it is another account's or of another type.
 pub async fn set_auto_rebuy(
-    _: &Core,
-    _: AccountId,
-    _: StaticType,
-    _: StaticProxyId,
-    _active: bool,
+    core: &Core,
+    account: AccountId,
+    static_type: StaticType,
+    id: StaticProxyId,
+    active: bool,
 ) -> Result<(), Error> {
-    Err(Error::Internal("not built yet".into()))
+    let now = core.now();
+    core.db()
+        .write(move |tx| {
+            let mut proxy = hold_of_type(tx, account, static_type, id)?;
+            proxy.auto_rebuy = active;
+            store::static_proxies::write(tx, &proxy, now)?;
+            if !active || proxy.state != ProxyState::Live || now >= proxy.expires_at {
+                return Ok(());
+            }
+            // Past the last mark, the try is made now.
+            let mark = marks::next(proxy.expires_at, now).unwrap_or(now);
+            jobs::hurry(tx, JobKind::StaticRenewal, &id.to_string(), mark, now)
+        })
+        .await
 }
 
 /// Sets a proxy's remark (contract call 23).
@@ -109,41 +201,32 @@ pub async fn set_auto_rebuy(
 /// [`Error::Invalid`] for `remark`, [`Error::NotFound`], also where it is another account's or of
 /// another type.
 pub async fn set_remark(
-    _: &Core,
-    _: AccountId,
-    _: StaticType,
-    _: StaticProxyId,
-    _remark: String,
+    core: &Core,
+    account: AccountId,
+    static_type: StaticType,
+    id: StaticProxyId,
+    remark: String,
 ) -> Result<(), Error> {
-    Err(Error::Internal("not built yet".into()))
+    check_text("remark", &remark, 0, 255)?;
+    let now = core.now();
+    core.db()
+        .write(move |tx| {
+            let mut proxy = hold_of_type(tx, account, static_type, id)?;
+            proxy.remark.clone_from(&remark);
+            Ok(store::static_proxies::write(tx, &proxy, now)?)
+        })
+        .await
 }
 
-/// A proxy's traffic from one day to another, both included, oldest first, without gaps. What is
-/// older than 30 days, or has not come yet, is left out.
-///
-/// # Errors
-/// [`Error::Invalid`] where the start lies after the end, [`Error::NotFound`] for a proxy that
-/// never was this account's.
-pub async fn usage(
-    _: &Core,
-    _: AccountId,
-    _: StaticProxyId,
-    _from: Day,
-    _to: Day,
-) -> Result<Vec<UsageDay>, Error> {
-    Err(Error::Internal("not built yet".into()))
-}
-
-/// Takes what one run of a gateway has moved so far, cumulatively: telling it twice, late or out of
-/// order changes nothing. The growth counts for today.
-///
-/// # Errors
-/// [`Unavailable`] where the store is; tell it again.
-pub async fn count_traffic(
-    _: &Core,
-    _: GatewayId,
-    _: BootId,
-    _: Vec<StaticTraffic>,
-) -> Result<Settled, Unavailable> {
-    Err(Unavailable("not built yet".into()))
+fn hold_of_type(
+    tx: &mut Tx<'_>,
+    account: AccountId,
+    static_type: StaticType,
+    id: StaticProxyId,
+) -> Result<Proxy, Error> {
+    let Held { proxy, .. } = hold_own(tx, account, id)?;
+    match proxy.static_type == static_type {
+        true => Ok(proxy),
+        false => Err(Error::NotFound(Noun::StaticProxy)),
+    }
 }

@@ -18,10 +18,18 @@ CREATE TABLE static_prices (
     updated_at {int} NOT NULL
 ) {strict};
 
+-- Every type and country of which there ever was stock. Whoever takes stock holds its pool's row
+-- locked: of those who race for the last of it none is refused while some is left.
+CREATE TABLE stock_pools (
+    static_type TEXT NOT NULL CHECK (static_type IN ('res', 'dc', 'ipv6')),
+    country TEXT NOT NULL,
+    PRIMARY KEY (static_type, country)
+) {strict};
+
 -- What the operator can lease out: an address and port, and the address that it leaves from.
 CREATE TABLE stock_items (
     id {id},
-    static_type TEXT NOT NULL CHECK (static_type IN ('res', 'dc', 'ipv6')),
+    static_type TEXT NOT NULL,
     country TEXT NOT NULL,
     listen_ip TEXT NOT NULL,                        -- canonical spelling
     listen_port {int} NOT NULL CHECK (listen_port > 0 AND listen_port < 65536),
@@ -31,6 +39,7 @@ CREATE TABLE stock_items (
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
     UNIQUE (listen_ip, listen_port),
+    FOREIGN KEY (static_type, country) REFERENCES stock_pools (static_type, country),
     CHECK ((state = 'grace') = (release_at IS NOT NULL))
 ) {strict};
 CREATE INDEX stock_free ON stock_items (static_type, country, id) WHERE state = 'free';
@@ -75,7 +84,7 @@ CREATE TABLE static_proxies (
     updated_at {int} NOT NULL,
     CHECK ((state IN ('live', 'grace')) = (stock_id IS NOT NULL))
 ) {strict};
-CREATE INDEX static_proxies_of_account ON static_proxies (account_id, id);
+CREATE INDEX static_proxies_held ON static_proxies (account_id, id) WHERE state <> 'ended';
 CREATE INDEX static_proxies_of_order ON static_proxies (order_id);
 -- One address is in one hand.
 CREATE UNIQUE INDEX static_proxies_of_stock ON static_proxies (stock_id) WHERE stock_id IS NOT NULL;
@@ -228,7 +237,7 @@ UPDATE package_settings SET rebuy_amount = COALESCE(
 DROP TABLE directory_log;
 CREATE TABLE directory_log (
     version {int} PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('account', 'sub_account', 'whitelist', 'exits', 'static')),
+    kind TEXT NOT NULL CHECK (kind IN ('account', 'sub_account', 'whitelist', 'exits', 'static', 'static_order')),
     ref_id {int} NOT NULL,
     at {int} NOT NULL
 ) {strict};
