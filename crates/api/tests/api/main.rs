@@ -9,3 +9,4 @@ mod plumbing;
 mod rights;
 mod server;
 mod snapshots;
+mod statics;

@@ -1,5 +1,7 @@
 //! Stock: the addresses that can be leased out, imported in bulk.
 
+use std::collections::BTreeSet;
+
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use tollgate_core::statics::{self, NewStock, StockChange, StockFilter, StockItem};
@@ -114,7 +116,7 @@ fn sorted_out(rows: Vec<Row<StockImportItem>>) -> (Vec<usize>, Vec<NewStock>, Ve
 fn with_lines(error: Error, lines: &[usize], unreadable: Vec<BadLine>) -> ApiError {
     let Error::Lines(refused) = error else { return error.into() };
     let mut bad = unreadable;
-    let unread: Vec<usize> = bad.iter().map(|bad| bad.line).collect();
+    let unread: BTreeSet<usize> = bad.iter().map(|bad| bad.line).collect();
     let counted = refused.into_iter().filter_map(|refused| {
         let line = *lines.get(refused.line.checked_sub(1)?)?;
         (!unread.contains(&line)).then_some(BadLine { line, ..refused })
