@@ -16,11 +16,16 @@ statements! {
              ON CONFLICT (proxy_id, gateway_id, boot_id) DO NOTHING";
     WRITE = "UPDATE static_counters SET bytes_up = ?4, bytes_down = ?5, connections = ?6, updated_at = ?7
              WHERE proxy_id = ?1 AND gateway_id = ?2 AND boot_id = ?3";
+    /// A sum that would leave 64 bits, which only nonsense makes, stays at their end: one gateway's
+    /// nonsense is not to keep its other reports from being taken.
     ADD = "INSERT INTO static_usage (proxy_id, day, bytes_up, bytes_down, connections) VALUES (?1, ?2, ?3, ?4, ?5)
            ON CONFLICT (proxy_id, day) DO UPDATE SET
-               bytes_up = static_usage.bytes_up + excluded.bytes_up,
-               bytes_down = static_usage.bytes_down + excluded.bytes_down,
-               connections = static_usage.connections + excluded.connections";
+               bytes_up = CASE WHEN static_usage.bytes_up > 9223372036854775807 - excluded.bytes_up
+                          THEN 9223372036854775807 ELSE static_usage.bytes_up + excluded.bytes_up END,
+               bytes_down = CASE WHEN static_usage.bytes_down > 9223372036854775807 - excluded.bytes_down
+                            THEN 9223372036854775807 ELSE static_usage.bytes_down + excluded.bytes_down END,
+               connections = CASE WHEN static_usage.connections > 9223372036854775807 - excluded.connections
+                             THEN 9223372036854775807 ELSE static_usage.connections + excluded.connections END";
     OF_PROXY = "SELECT day, bytes_up, bytes_down, connections FROM static_usage
                 WHERE proxy_id = ?1 AND day >= ?2 AND day <= ?3 ORDER BY day";
     PRUNE = "DELETE FROM static_counters WHERE (gateway_id, boot_id) IN

@@ -95,7 +95,7 @@ fn stock_follows_proxies(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Err
             most,
             i128::try_from(hands).unwrap_or(0),
         );
-        let agree = held.iter().all(|holding| agrees(holding));
+        let agree = held.iter().all(agrees);
         report.compare(|| format!("whether stock item {id} is rightly {state}"), 1, agree.into());
     }
     Ok(())

@@ -105,7 +105,8 @@ fn understand(static_type: StaticType, item: &NewStock, reserved: &[u16]) -> Res
     match (listen_ip, listen_port, exit_ip) {
         (Ok(listen_ip), Ok(listen_port), Ok(exit_ip)) => Ok(NewItem { listen_ip, listen_port, exit_ip }),
         (ip, port, exit) => {
-            let mut wrong: Vec<Wrong> = [ip.err(), port.err(), exit.err()].into_iter().flatten().collect();
+            // What is wrong with both addresses where only one was given is said once.
+            let mut wrong: Vec<Wrong> = [ip.err(), exit.err(), port.err()].into_iter().flatten().collect();
             wrong.dedup();
             Err(wrong)
         }

@@ -1,0 +1,233 @@
+//! Months of a platform's life: customers and the operator do whatever comes to their minds, and
+//! the ledger is the same whoever does the jobs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tollgate_core::statics::{self, PriceChange, RequestFilter, StaticFilter, StockChange};
+use tollgate_core::{Actor, Core, Error, jobs, wallets};
+use tollgate_testkit::{TestDb, on_both_databases};
+use tollgate_types::{AccountId, Cents, StaticPriceId, StaticType, StockId, Time};
+
+use crate::{DAY, World, asking, new_price, page};
+
+const DAYS: u64 = 120;
+const CUSTOMERS: usize = 12;
+/// What happens on a day, but for what happens by itself.
+const DEEDS: u64 = 4;
+
+/// Who does the jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Workers {
+    One,
+    Two,
+    /// Two, of which one is killed again and again in the middle of what it does.
+    Killed,
+}
+
+/// Numbers that look like chance and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+
+    fn pick<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        let place = usize::try_from(self.roll(of.len().max(1) as u64)).unwrap();
+        of.get(place).copied()
+    }
+}
+
+struct Months {
+    world: World,
+    other: Core,
+    workers: Workers,
+    /// How many jobs were in the hands of workers that were killed.
+    lost: AtomicUsize,
+    dice: Dice,
+    customers: Vec<(AccountId, StaticPriceId)>,
+    stock: Vec<StockId>,
+}
+
+impl Months {
+    async fn begin(database: &TestDb, workers: Workers) -> Self {
+        let world = World::on(database).await;
+        let stock = world.stock(100, 10_000).await;
+        let mut customers = Vec::new();
+        for n in 0..CUSTOMERS {
+            let account = world.account(&format!("customer.{n}"), 400).await;
+            let days = [1, 3, 7, 30][n % 4];
+            let price = Some(Cents::new(60 + 5 * n as i64));
+            let (count, discount) = (1 + n as i64 % 3, Some(n as i64));
+            let back_orders = Some(n % 5 == 0);
+            let new = PriceChange { price, discount, back_orders, ..new_price(count, days) };
+            customers.push((account, world.price_of(new).await));
+        }
+        let other = world.another().await;
+        Self {
+            world,
+            other,
+            workers,
+            lost: AtomicUsize::new(0),
+            dice: Dice(0x2545_f491_4f6c_dd1d),
+            customers,
+            stock,
+        }
+    }
+
+    /// Lets time pass up to a moment, doing each job when it is due or shortly after.
+    async fn pass_until(&self, until: Time) {
+        let world = &self.world;
+        while let Some(due) = jobs::next_due(&world.core).await.unwrap().filter(|due| *due <= until) {
+            world.clock.set(due.max(world.now()));
+            match self.workers {
+                Workers::One => while jobs::run_due(&world.core, 16).await.unwrap() > 0 {},
+                Workers::Two => while self.both().await > 0 {},
+                Workers::Killed => {
+                    let doomed = self.other.clone();
+                    let doomed = tokio::spawn(async move { jobs::run_due(&doomed, 16).await });
+                    let _ = jobs::run_due(&world.core, 4).await.unwrap();
+                    doomed.abort();
+                    let _ = doomed.await;
+                    let held = jobs::list(&world.core, Some("claimed".into()), page(1, 1)).await.unwrap().1;
+                    self.lost.fetch_add(usize::try_from(held).unwrap(), Ordering::Relaxed);
+                    world.clock.advance(jobs::CLAIM_TTL + Duration::from_secs(1));
+                    while jobs::run_due(&world.core, 16).await.unwrap() > 0 {}
+                }
+            }
+        }
+        world.clock.set(until.max(world.now()));
+    }
+
+    async fn both(&self) -> usize {
+        let (one, other) = tokio::join!(jobs::run_due(&self.world.core, 4), jobs::run_due(&self.other, 4));
+        one.unwrap() + other.unwrap()
+    }
+
+    /// Somebody does something. What came of it, in a word.
+    async fn act(&mut self, day: u64) -> &'static str {
+        let core = &self.world.core;
+        let (account, price) = self.dice.pick(&self.customers).unwrap();
+        let (listed, _) = statics::list(core, account, StaticFilter::default(), page(1, 100)).await.unwrap();
+        let ids: Vec<_> = listed.iter().map(|proxy| proxy.id).collect();
+        let what = self.dice.roll(9);
+        let (one, active) = (self.dice.pick(&ids), self.dice.roll(3) > 0);
+        let kind = StaticType::Dc;
+        let done = match (what, one) {
+            (0 | 1, _) => statics::order(core, account, asking(price), None).await.map(drop),
+            (2, _) => {
+                let (cents, reference) = (Cents::new(1 + self.dice.roll(200) as i64), format!("day {day}"));
+                wallets::recharge(core, Actor::Operator, account, cents, reference).await.map(drop)
+            }
+            (3 | 4, Some(id)) => statics::set_auto_rebuy(core, account, kind, id, active).await,
+            (5, Some(id)) => statics::renew(core, account, kind, vec![id], None).await.map(drop),
+            (6, Some(id)) => statics::replace(core, account, id, "blocked".into()).await.map(drop),
+            (7, Some(id)) => statics::refund(core, account, id, "no need".into()).await.map(drop),
+            _ => self.operate(active).await,
+        };
+        match done {
+            Ok(()) => "ok",
+            Err(Error::InsufficientFunds) => "poor",
+            Err(Error::OutOfStock) => "short",
+            Err(Error::Conflict(_)) => "conflict",
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    /// The operator decides what waits longest, and has a look at an address.
+    async fn operate(&mut self, fine: bool) -> Result<(), Error> {
+        let core = &self.world.core;
+        let filter = RequestFilter { state: Some("asked".into()), ..Default::default() };
+        let (asked, _) = statics::requests(core, filter, page(1, 100)).await?;
+        if let Some(request) = asked.last() {
+            match fine {
+                true => statics::approve(core, Actor::Operator, request.id, String::new()).await.map(drop)?,
+                false => statics::refuse(core, Actor::Operator, request.id, String::new()).await?,
+            }
+        }
+        let filter = statics::OrderFilter { state: Some("pending".into()), ..Default::default() };
+        if let Some(order) = statics::orders(core, filter, page(1, 100)).await?.0.last() {
+            statics::fulfil(core, Actor::Operator, order.id, vec![]).await?;
+        }
+        // One at a time is out of service: there is always stock enough for all.
+        let id = self.dice.pick(&self.stock).unwrap();
+        for in_service in [false, true] {
+            let change = StockChange { in_service: Some(in_service), exit_ip: None };
+            statics::update_stock(core, Actor::Operator, id, change).await?;
+        }
+        Ok(())
+    }
+
+    /// All that is owed to anybody and all that anybody was told, in an order that does not depend
+    /// on who did what first within a moment.
+    async fn ledger(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (account, _) in &self.customers {
+            let wallet = wallets::read(&self.world.core, *account).await.unwrap();
+            let listed = self.world.list(*account).await;
+            let mut proxies: Vec<_> = listed.iter().map(|proxy| (&proxy.state, proxy.expires_at)).collect();
+            proxies.sort();
+            let mut told = self.world.told_kinds(*account).await;
+            told.sort();
+            lines.push(format!("{account} {wallet:?} {proxies:?} {told:?}"));
+        }
+        lines.push(format!("{:?}", self.world.stock_states().await));
+        lines
+    }
+}
+
+async fn live(database: &TestDb, workers: Workers) -> (Vec<&'static str>, Vec<String>) {
+    let mut months = Months::begin(database, workers).await;
+    let (start, mut outcomes) = (months.world.now(), Vec::new());
+    for day in 0..DAYS {
+        let noon = start.plus(DAY * u32::try_from(day).unwrap());
+        for deed in 0..DEEDS {
+            months.pass_until(noon.plus(Duration::from_secs((day * 7919 + deed * 1013) % 80_000))).await;
+            outcomes.push(months.act(day * DEEDS + deed).await);
+        }
+        if day % 20 == 19 {
+            months.world.audit().await;
+        }
+    }
+    months.pass_until(start.plus(DAY * u32::try_from(DAYS + 1).unwrap())).await;
+    months.world.audit().await;
+    let lost = months.lost.load(Ordering::Relaxed);
+    assert_eq!(lost > 0, workers == Workers::Killed, "{lost} jobs were in the hands of the dead");
+    let ledger = months.ledger().await;
+    (outcomes, ledger)
+}
+
+/// Another database of the same kind.
+fn another(database: &TestDb) -> TestDb {
+    let another = if database.engine() == "sqlite" { Some(TestDb::sqlite()) } else { TestDb::postgres() };
+    another.unwrap()
+}
+
+on_both_databases! {
+    async fn one_worker_two_workers_and_killed_workers_leave_the_same_ledger(database) {
+        let (outcomes, one) = live(&database, Workers::One).await;
+        let count = |outcome: &str| outcomes.iter().filter(|found| **found == outcome).count();
+        let counts = ["ok", "poor", "conflict"].map(count);
+        assert!(counts.iter().all(|count| *count > 3), "{counts:?}");
+        let told = one.join(" ");
+        for kind in [
+            "renewed",
+            "renewal_insufficient",
+            "renewal_failed",
+            "expiring",
+            "expired",
+            "replaced",
+            "refunded",
+        ] {
+            assert!(told.contains(&format!("static.{kind}\"")), "{kind} never happened");
+        }
+        for workers in [Workers::Two, Workers::Killed] {
+            let (same, ledger) = live(&another(&database), workers).await;
+            assert_eq!((&same, &ledger), (&outcomes, &one), "{workers:?}");
+        }
+    }
+}
