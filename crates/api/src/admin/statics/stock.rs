@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tollgate_core::statics::{self, NewStock, StockChange, StockFilter, StockItem};
 use tollgate_core::{Actor, BadLine, Core, Error, Page};
 use tollgate_types::{AccountId, StaticProxyId, StockId, Zone};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Operator;
 use crate::envelope::{Answer, Envelope, List, ok};
 use crate::error::ApiError;
 use crate::params::{Filters, Import, Params, PathId, Row};
-use crate::words::StaticTypeWord;
+use crate::words::{StaticTypeWord, ip_address};
 
 /// What is said of all the addresses of an import.
 #[derive(Debug, Deserialize)]
@@ -40,14 +42,29 @@ pub(crate) struct StockImport {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub(crate) struct StockImportItem {
     /// The address that the proxy is reached at.
-    #[schema(example = "192.0.2.7")]
+    #[schema(schema_with = listen_ip)]
     listen_ip: String,
     /// The port that it is reached at.
     #[schema(example = 8080, minimum = 1, maximum = 65535)]
     listen_port: i64,
     /// The address that it leaves from; the same where absent.
-    #[schema(example = "192.0.2.7")]
+    #[schema(schema_with = exit_ip)]
     exit_ip: Option<String>,
+}
+
+/// The address that a proxy is reached at.
+fn listen_ip() -> Schema {
+    let about = "The address that the proxy is reached at: one host's, not in stock with the same port yet.";
+    Schema::AnyOf(ip_address().description(Some(about)).examples([json!("192.0.2.7")]).build())
+}
+
+/// The address that a proxy leaves from.
+fn exit_ip() -> Schema {
+    let types = SchemaType::from_iter([Type::String, Type::Null]);
+    let empty = ObjectBuilder::new().schema_type(types).max_length(Some(0));
+    let about =
+        "The address that it leaves from, IPv6 for ipv6 and IPv4 for the others; empty = the listen_ip.";
+    Schema::AnyOf(ip_address().item(empty).description(Some(about)).build())
 }
 
 /// What is said of all the rows of a CSV.
@@ -277,7 +294,7 @@ pub(crate) struct StockChangeParams {
     /// disabled takes it out of service: whoever has it gets another one by itself, and is served there until then.
     status: Option<StockStatus>,
     /// The address that it leaves from; empty = the one that it is reached at.
-    #[schema(example = "192.0.2.7")]
+    #[schema(schema_with = exit_ip)]
     exit_ip: Option<String>,
 }
 
