@@ -5,10 +5,12 @@ use axum::http::HeaderValue;
 use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tollgate_core::BadLine;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Unreadable};
 use crate::language::Language;
+use crate::messages;
 
 /// What every handler returns.
 pub(crate) type Answer<T> = Result<Success<T>, ApiError>;
@@ -77,10 +79,28 @@ pub(crate) struct FailureData {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     field: Option<&'static str>,
+    /// Every line of an import that is wrong (code 40000).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    lines: Option<Vec<LineData>>,
     /// The id under which the log holds the rest (codes 50000 and 50300).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     request_id: Option<String>,
+}
+
+/// A line of an import that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FailureLine)]
+pub(crate) struct LineData {
+    /// Which: the item's place, from 1, or the line of the CSV, the header's being 1.
+    #[schema(example = 3, minimum = 1)]
+    line: usize,
+    /// The field in it.
+    #[schema(example = "listen_ip")]
+    field: &'static str,
+    /// What is wrong with it.
+    message: String,
 }
 
 /// A page of a list.
@@ -103,7 +123,7 @@ impl<T: Serialize> IntoResponse for Success<T> {
 pub(crate) fn say(error: &ApiError, language: Language, request_id: &str) -> Response {
     let body = FailureEnvelope {
         code: error.code(),
-        data: FailureData::of(error, request_id),
+        data: FailureData::of(error, language, request_id),
         message: error.message(language),
     };
     let mut response = (error.status(), Json(body)).into_response();
@@ -133,15 +153,27 @@ pub(crate) fn say(error: &ApiError, language: Language, request_id: &str) -> Res
 }
 
 impl FailureData {
-    fn of(error: &ApiError, request_id: &str) -> Option<Self> {
+    fn of(error: &ApiError, language: Language, request_id: &str) -> Option<Self> {
+        let nothing = Self { field: None, lines: None, request_id: None };
         match error {
             ApiError::Invalid { field, .. } | ApiError::Unreadable(Unreadable::Twice(field)) => {
-                Some(Self { field: Some(field), request_id: None })
+                Some(Self { field: Some(field), ..nothing })
+            }
+            ApiError::Unreadable(Unreadable::Template) => Some(Self { field: Some("template"), ..nothing }),
+            ApiError::Lines(lines) => {
+                let lines = lines.iter().map(|line| LineData::new(line, language)).collect();
+                Some(Self { lines: Some(lines), ..nothing })
             }
             ApiError::Internal(_) | ApiError::Unavailable(_) => {
-                Some(Self { field: None, request_id: Some(request_id.to_owned()) })
+                Some(Self { request_id: Some(request_id.to_owned()), ..nothing })
             }
             _ => None,
         }
+    }
+}
+
+impl LineData {
+    fn new(bad: &BadLine, language: Language) -> Self {
+        Self { line: bad.line, field: bad.field, message: messages::invalid(bad.field, bad.rule, language) }
     }
 }

@@ -90,6 +90,10 @@ pub enum Unreadable {
     Incomplete,
     /// The body did not arrive in time.
     TooSlow,
+    /// The CSV cannot be read from this line on: quotes that do not fit, or not UTF-8.
+    Csv(usize),
+    /// The template of an export holds what none may hold.
+    Template,
     /// The `Idempotency-Key` header is not 1 to 255 visible ASCII characters, or comes twice.
     IdempotencyKey,
 }
@@ -123,6 +127,15 @@ impl ApiError {
     pub fn status(&self) -> StatusCode {
         let digits = u16::try_from(self.code() / 100).unwrap_or(500);
         StatusCode::from_u16(digits).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// That a line of an import cannot be read as what it should be.
+pub(crate) fn unreadable_line(line: usize, error: &ApiError) -> BadLine {
+    match error {
+        ApiError::Invalid { field, rule } => BadLine { line, field, rule: *rule },
+        ApiError::Unreadable(Unreadable::Twice(field)) => BadLine { line, field, rule: Rule::Doubled },
+        _ => BadLine { line, field: "items", rule: Rule::WrongType },
     }
 }
 

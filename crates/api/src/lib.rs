@@ -6,6 +6,8 @@
 
 mod admin;
 mod callers;
+mod countries;
+pub mod csv;
 mod customer;
 mod docs;
 mod endpoints;

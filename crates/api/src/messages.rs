@@ -36,7 +36,7 @@ impl ApiError {
     }
 }
 
-fn invalid(field: &str, rule: Rule, language: Language) -> String {
+pub(crate) fn invalid(field: &str, rule: Rule, language: Language) -> String {
     let (zh, en) = match rule {
         Rule::Required => ("为必填项".into(), "is required".into()),
         Rule::WrongType => ("类型错误".into(), "has the wrong type".into()),
@@ -51,7 +51,10 @@ fn invalid(field: &str, rule: Rule, language: Language) -> String {
             let words = words.join(", ");
             (format!("必须是以下之一：{words}"), format!("must be one of: {words}"))
         }
-        Rule::Date => ("不是有效的日期，格式为 YYYY-MM-DD".into(), "is not a date; use YYYY-MM-DD".into()),
+        Rule::Date => (
+            "不是有效的日期，格式为 YYYY-MM-DD 或 YYYY-MM-DD HH:MM:SS".into(),
+            "is not a date; use YYYY-MM-DD or YYYY-MM-DD HH:MM:SS".into(),
+        ),
         Rule::Order => ("不能晚于结束时间".into(), "must not lie after the end".into()),
         Rule::Address => ("不是有效的地址".into(), "is not a valid address".into()),
         Rule::PrivateAddress => (
@@ -111,6 +114,18 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
         }
         Unreadable::Incomplete => ("请求体 body 不完整", "the body did not arrive whole"),
         Unreadable::TooSlow => ("请求体 body 接收超时", "the body did not arrive in time"),
+        Unreadable::Csv(line) => {
+            return match language {
+                Language::Zh => format!("CSV 从第 {line} 行起无法解析：引号不成对，或不是 UTF-8 编码"),
+                Language::En => format!(
+                    "the CSV cannot be read from line {line} on: quotes that do not fit, or not UTF-8"
+                ),
+            };
+        }
+        Unreadable::Template => (
+            "参数 template 须含 1 到 16 个占位符（%ip% %port% %login% %password% %country% %protocol%），百分号写作 %%，换行、制表符、反斜杠写作 \\n \\t \\\\",
+            "parameter template must hold 1 to 16 of %ip% %port% %login% %password% %country% %protocol%; %% is a per cent sign, \\n \\t \\\\ are what they are elsewhere",
+        ),
         Unreadable::IdempotencyKey => (
             "请求头 Idempotency-Key 必须是 1 到 255 个可见 ASCII 字符",
             "the header Idempotency-Key must be 1 to 255 visible ASCII characters",

@@ -17,12 +17,12 @@ use utoipa::openapi::{
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::envelope::{FailureData, FailureEnvelope};
+use crate::envelope::{FailureData, FailureEnvelope, LineData};
 use crate::state::ApiState;
 use crate::{admin, customer};
 
-/// The calls of the source document that are served; every other call is an extension of it.
-const DOCUMENTED: [&str; 14] = [
+/// The calls of the source document; every other call is an extension of it.
+const DOCUMENTED: [&str; 23] = [
     "/api/users/me/info",
     "/api/users/wallet/info",
     "/api/users/subuser/create",
@@ -37,6 +37,15 @@ const DOCUMENTED: [&str; 14] = [
     "/api/users/traffic/packages/current",
     "/api/users/traffic/trend",
     "/api/users/traffic/{subuser_id}/trend",
+    "/api/users/static/res/country",
+    "/api/users/static/dc/country",
+    "/api/users/static/price/package",
+    "/api/users/static/order/create",
+    "/api/users/static/order/rebuy",
+    "/api/users/static/res/list",
+    "/api/users/static/dc/list",
+    "/api/users/static/auto-rebuy",
+    "/api/users/static/remark",
 ];
 
 /// What any call may answer besides what it says itself.
@@ -59,8 +68,8 @@ platform's time zone. `message` follows `Accept-Language` (zh, en).
 
 A GET call takes its parameters from the query string or from a JSON body (both: the query string wins per \
 field), a POST call from a JSON body or a form. Numbers may be decimal strings, `null` is absent, unknown fields \
-are ignored, a field given twice in one place is refused. In a query string an empty value of what may be left \
-out counts as absent. Calls marked `x-tollgate-extension` go beyond the source document.";
+are ignored, a field given twice in one place is refused. In a query string, and in the body \
+of a list, an empty value of what may be left out counts as absent. Calls marked `x-tollgate-extension` go beyond the source document.";
 
 /// The document.
 pub fn openapi() -> OpenApi {
@@ -76,6 +85,7 @@ pub fn openapi() -> OpenApi {
     }
     schemas.insert(FailureEnvelope::name().into_owned(), FailureEnvelope::schema());
     schemas.insert(FailureData::name().into_owned(), FailureData::schema());
+    schemas.insert(LineData::name().into_owned(), LineData::schema());
     document
 }
 
@@ -158,10 +168,14 @@ fn widen_body(body: &mut RequestBody, schemas: &mut Schemas) {
     let name = schema.ref_location.rsplit('/').next().unwrap_or_default().to_owned();
     let form = format!("{name}Form");
     let Some(RefOr::T(Schema::Object(as_json))) = schemas.get_mut(&name) else { return };
+    let is_table = body.content.contains_key("text/csv");
     // A body in which nothing must be said may be left out.
     body.required = Some(if as_json.required.is_empty() { Required::False } else { Required::True });
     for field in as_json.properties.values_mut() {
         widen(field);
+    }
+    if is_table {
+        return;
     }
     let mut as_form = as_json.clone();
     for field in as_form.properties.values_mut() {
@@ -285,6 +299,9 @@ fn add_text(schema_type: &mut SchemaType) {
         SchemaType::Array(types) => types,
         SchemaType::AnyValue => return,
     };
-    types.push(Type::String);
+    // A schema that two calls share is widened for each.
+    if !types.contains(&Type::String) {
+        types.push(Type::String);
+    }
     *schema_type = SchemaType::Array(types);
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use tollgate_core::{Error, Page};
-use tollgate_types::ProxyType;
+use tollgate_types::{ProxyType, StaticProtocol, StaticType};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{AnyOfBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
@@ -91,6 +91,88 @@ impl PlanType {
 #[schema(example = "wallet_only")]
 pub(crate) enum PaymentType {
     WalletOnly,
+}
+
+/// 续费状态,normal:正常,insufficient:余额不足,failed:续费失败
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RebuyStatus {
+    Normal,
+    Insufficient,
+    Failed,
+}
+
+impl RebuyStatus {
+    /// The stored word's; anything but the three is not stored.
+    pub(crate) fn of(word: &str) -> Self {
+        match word {
+            "insufficient" => Self::Insufficient,
+            "failed" => Self::Failed,
+            _ => Self::Normal,
+        }
+    }
+}
+
+/// 代理类型,res:静态住宅IP,dc:静态机房IP,ipv6:静态IPv6
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = StaticType, example = "res")]
+pub(crate) enum StaticTypeWord {
+    Res,
+    Dc,
+    Ipv6,
+}
+
+impl From<StaticTypeWord> for StaticType {
+    fn from(word: StaticTypeWord) -> Self {
+        match word {
+            StaticTypeWord::Res => Self::Res,
+            StaticTypeWord::Dc => Self::Dc,
+            StaticTypeWord::Ipv6 => Self::Ipv6,
+        }
+    }
+}
+
+impl From<StaticType> for StaticTypeWord {
+    fn from(static_type: StaticType) -> Self {
+        match static_type {
+            StaticType::Res => Self::Res,
+            StaticType::Dc => Self::Dc,
+            StaticType::Ipv6 => Self::Ipv6,
+        }
+    }
+}
+
+/// 协议,http,socks5,http/socks5
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = StaticProtocol, example = "http")]
+pub(crate) enum ProtocolWord {
+    #[serde(rename = "http")]
+    Http,
+    #[serde(rename = "socks5")]
+    Socks5,
+    #[serde(rename = "http/socks5")]
+    Both,
+}
+
+impl From<ProtocolWord> for StaticProtocol {
+    fn from(word: ProtocolWord) -> Self {
+        match word {
+            ProtocolWord::Http => Self::Http,
+            ProtocolWord::Socks5 => Self::Socks5,
+            ProtocolWord::Both => Self::Both,
+        }
+    }
+}
+
+impl From<StaticProtocol> for ProtocolWord {
+    fn from(protocol: StaticProtocol) -> Self {
+        match protocol {
+            StaticProtocol::Http => Self::Http,
+            StaticProtocol::Socks5 => Self::Socks5,
+            StaticProtocol::Both => Self::Both,
+        }
+    }
 }
 
 /// Something for each type of traffic; a type that was not asked for is absent.

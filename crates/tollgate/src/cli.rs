@@ -122,6 +122,7 @@ Examples:
   tollgate admin accounts recharge 1 --amount 5000 --reference invoice-17
   tollgate admin packages create --proxy-type residential --traffic-gb 10 --price 150 --duration 30
   tollgate admin exits create us-1 --proxy-type residential --kind socks5 --address 203.0.113.7:1080 --country us
+  tollgate admin static import addresses.csv --proxy-type res --country us
   tollgate admin --json accounts list | jq .data.records
 
 The token is TOLLGATE_ADMIN_TOKEN, or the one in DATA_DIR/admin-token.")]

@@ -71,7 +71,11 @@ pub async fn admin(args: &AdminArgs, settings: &Settings) -> anyhow::Result<Exit
         Some(address) => address.clone(),
         None => listening(settings)?,
     };
-    let answer = Client::new(&address, admin_token(settings)?)?.call(&call).await?;
+    let client = Client::new(&address, admin_token(settings)?)?;
+    if let Some(filter) = args.command.export() {
+        return say(&admin::export_stock(&client, filter).await?);
+    }
+    let answer = client.call(&call).await?;
     if args.json {
         say(&format!("{:#}\n", answer.envelope))?;
         return Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) });

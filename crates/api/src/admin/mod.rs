@@ -4,9 +4,11 @@ mod accounts;
 mod audit_log;
 mod connections;
 mod exits;
+mod jobs;
 mod money;
 mod overview;
 mod packages;
+mod statics;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -28,8 +30,12 @@ pub(crate) fn calls() -> OpenApiRouter<ApiState> {
         .routes(routes!(exits::list, exits::create))
         .routes(routes!(exits::update))
         .routes(routes!(exits::delete))
+        .merge(statics::calls())
         .routes(routes!(overview::overview))
         .routes(routes!(connections::list))
         .routes(routes!(connections::close))
         .routes(routes!(audit_log::list))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::retry))
+        .routes(routes!(jobs::discard))
 }

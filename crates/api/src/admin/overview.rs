@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use serde::Serialize;
-use tollgate_core::{Core, overview};
+use tollgate_core::{Core, Page, jobs, overview, statics};
+use tollgate_types::StaticType;
 use utoipa::ToSchema;
 
 use crate::callers::Operator;
 use crate::envelope::{Answer, Envelope, ok};
 use crate::live::Live;
-use crate::words::TrafficType;
+use crate::words::{StaticTypeWord, TrafficType};
 
 /// Totals over the whole platform.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,6 +41,46 @@ pub(crate) struct OverviewData {
     /// Exits that are switched on and not healthy.
     #[schema(minimum = 0)]
     exits_down: i64,
+    /// Addresses of each static type by state.
+    stock: Vec<StockTotal>,
+    /// Jobs that have failed too often and wait for the operator.
+    #[schema(minimum = 0)]
+    dead_jobs: i64,
+}
+
+/// Addresses of one static type.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StockTotal {
+    /// The type.
+    proxy_type: StaticTypeWord,
+    /// Can be leased.
+    #[schema(minimum = 0)]
+    free: i64,
+    /// In customers' hands.
+    #[schema(minimum = 0)]
+    leased: i64,
+    /// Resting, or expired and still renewable.
+    #[schema(minimum = 0)]
+    grace: i64,
+    /// Out of service.
+    #[schema(minimum = 0)]
+    disabled: i64,
+}
+
+impl StockTotal {
+    fn of(static_type: StaticType, totals: &[(StaticType, String, i64)]) -> Self {
+        let count = |state: &str| {
+            let of_state = totals.iter().filter(|(of, word, _)| *of == static_type && word == state);
+            of_state.map(|(.., count)| count).sum()
+        };
+        Self {
+            proxy_type: static_type.into(),
+            free: count("free"),
+            leased: count("leased"),
+            grace: count("grace"),
+            disabled: count("disabled"),
+        }
+    }
 }
 
 /// Everybody's traffic of one type on one day.
@@ -70,6 +111,8 @@ pub(crate) async fn overview(
     State(live): State<Arc<dyn Live>>,
 ) -> Answer<OverviewData> {
     let totals = overview::read(&core).await?;
+    let stock = statics::stock_totals(&core).await?;
+    let (_, dead_jobs) = jobs::list(&core, Some("dead".to_owned()), Page::new(None, Some(1))?).await?;
     let (up, down): (Vec<_>, Vec<_>) = live.exits().into_iter().partition(|exit| exit.healthy);
     let traffic = totals.traffic.into_iter().map(|total| TrafficDay {
         day: total.day.to_string(),
@@ -89,6 +132,8 @@ pub(crate) async fn overview(
         connections: count(live.connections().len()),
         exits_up: count(up.len()),
         exits_down: count(down.len()),
+        stock: StaticType::ALL.map(|static_type| StockTotal::of(static_type, &stock)).into(),
+        dead_jobs,
     })
 }
 

@@ -6,6 +6,7 @@ mod me;
 mod notices;
 mod packages;
 mod refusals;
+mod statics;
 mod sub_accounts;
 mod trend;
 mod wallet;
@@ -17,6 +18,7 @@ use utoipa_axum::routes;
 use crate::state::ApiState;
 
 pub(crate) use me::NewKey;
+pub(crate) use statics::{OrderRecord, OrderState, RequestKind, RequestRecord, RequestState};
 pub(crate) use wallet::LedgerLine;
 
 /// Every customer call.
@@ -41,6 +43,7 @@ pub(crate) fn calls() -> OpenApiRouter<ApiState> {
         .routes(routes!(packages::handling::status))
         .routes(routes!(trend::of_account))
         .routes(routes!(trend::of_sub_account))
+        .merge(statics::calls())
         .routes(routes!(endpoints::endpoints))
         .routes(routes!(refusals::refusals))
         .routes(routes!(events::list))

@@ -96,7 +96,7 @@ async fn read(
 }
 
 /// A date, or the day of a date and time.
-fn day(field: &'static str, text: &str, zone: &Zone) -> Result<Day, ApiError> {
+pub(crate) fn day(field: &'static str, text: &str, zone: &Zone) -> Result<Day, ApiError> {
     let day = Day::parse(text).or_else(|_| zone.parse(text).map(|at| zone.day(at)));
     day.map_err(|_| ApiError::invalid(field, Rule::Date))
 }

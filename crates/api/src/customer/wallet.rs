@@ -56,7 +56,8 @@ pub(crate) async fn info(caller: Caller, State(core): State<Core>) -> Answer<Wal
 pub(crate) struct LedgerLine {
     /// The entry's id.
     id: i64,
-    /// What happened: recharge, adjustment, package_bought, package_closed, wallet_traffic.
+    /// What happened: recharge, adjustment, package_bought, package_closed, wallet_traffic, static_bought, static_renewed,
+    /// static_refunded.
     #[schema(example = "recharge")]
     kind: String,
     /// What it did to the balance, in cents; 0 where it moved money that had left the wallet before.

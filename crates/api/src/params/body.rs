@@ -9,7 +9,8 @@ use super::fields::Fields;
 use crate::error::{ApiError, Unreadable};
 use crate::state::Bounds;
 
-enum Media {
+/// The media types that parameters come in.
+pub(super) enum Media {
     Json,
     Form,
 }
@@ -21,10 +22,7 @@ pub(super) async fn read(
     forms_taken: bool,
     bounds: Bounds,
 ) -> Result<Fields, ApiError> {
-    if declared_length(headers).is_some_and(|length| length > bounds.body_bytes) {
-        return Err(ApiError::TooLarge);
-    }
-    let bytes = take(body, bounds).await?;
+    let bytes = read_bytes(headers, body, bounds).await?;
     if bytes.is_empty() {
         return Ok(Fields::default());
     }
@@ -33,6 +31,14 @@ pub(super) async fn read(
         Some(Media::Form) if forms_taken => Ok(Fields::from_form(&bytes)),
         Some(Media::Form) | None => Err(ApiError::MediaType),
     }
+}
+
+/// The body as it came.
+pub(super) async fn read_bytes(headers: &HeaderMap, body: Body, bounds: Bounds) -> Result<Bytes, ApiError> {
+    if declared_length(headers).is_some_and(|length| length > bounds.body_bytes) {
+        return Err(ApiError::TooLarge);
+    }
+    take(body, bounds).await
 }
 
 fn declared_length(headers: &HeaderMap) -> Option<usize> {
@@ -49,25 +55,28 @@ async fn take(body: Body, bounds: Bounds) -> Result<Bytes, ApiError> {
     }
 }
 
-/// What the body says it is; JSON where it does not say. `None` for what is not taken at all.
-fn media(headers: &HeaderMap) -> Option<Media> {
+/// What the body says it is; JSON where it does not say. `None` for what holds no parameters.
+pub(super) fn media(headers: &HeaderMap) -> Option<Media> {
+    match media_type(headers)?.as_str() {
+        "application/json" => Some(Media::Json),
+        "application/x-www-form-urlencoded" => Some(Media::Form),
+        _ => None,
+    }
+}
+
+/// The body's media type in lower case; JSON where it does not say. `None` for encodings and
+/// character sets that are not taken.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
     if headers
         .get(CONTENT_ENCODING)
         .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
     {
         return None;
     }
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Some(Media::Json) };
+    let Some(content_type) = headers.get(CONTENT_TYPE) else { return Some("application/json".to_owned()) };
     let content_type = content_type.to_str().ok()?;
     let (media, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-    if !is_utf8(parameters) {
-        return None;
-    }
-    match media.trim().to_ascii_lowercase().as_str() {
-        "application/json" => Some(Media::Json),
-        "application/x-www-form-urlencoded" => Some(Media::Form),
-        _ => None,
-    }
+    is_utf8(parameters).then(|| media.trim().to_ascii_lowercase())
 }
 
 /// Whether the character set, where one is named, is UTF-8.

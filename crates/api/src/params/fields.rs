@@ -21,11 +21,24 @@ pub(super) struct Fields {
 impl Fields {
     /// From a query string or a form: every value is a text.
     pub(super) fn from_form(bytes: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(bytes);
+        Self::from_pairs(pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))))
+    }
+
+    /// From names with values.
+    pub(super) fn from_pairs(pairs: impl IntoIterator<Item = (String, Value)>) -> Self {
         let mut fields = Self::default();
-        for (name, value) in form_urlencoded::parse(bytes) {
-            fields.add(name.into_owned(), Value::String(value.into_owned()));
+        for (name, value) in pairs {
+            fields.add(name, value);
         }
         fields
+    }
+
+    /// From a JSON value that is within another; `None` where it is no object.
+    pub(super) fn from_value(value: Value) -> Option<Self> {
+        let Value::Object(mut values) = value else { return None };
+        values.retain(|_, value| !value.is_null());
+        Some(Self { values, repeated: BTreeSet::new() })
     }
 
     /// From a JSON object. Depth is bounded by serde_json's recursion limit, size by the caller.
@@ -65,6 +78,17 @@ impl Fields {
     pub(super) fn without_empty_texts(mut self) -> Self {
         self.values.retain(|_, value| value.as_str() != Some(""));
         self
+    }
+
+    /// Takes one out.
+    ///
+    /// # Errors
+    /// It came twice.
+    pub(super) fn take(&mut self, name: &'static str) -> Result<Option<Value>, ApiError> {
+        match self.repeated.contains(name) {
+            true => Err(ApiError::Unreadable(Unreadable::Twice(name))),
+            false => Ok(self.values.remove(name)),
+        }
     }
 
     /// As the typed parameters of a call. One that came twice is refused here, where it is known

@@ -9,6 +9,7 @@ mod body;
 mod coerce;
 mod fields;
 mod header;
+mod import;
 mod path;
 
 use axum::extract::{FromRef, FromRequest, Request};
@@ -20,6 +21,7 @@ use crate::state::Bounds;
 use fields::Fields;
 
 pub(crate) use header::Idempotency;
+pub(crate) use import::{Import, Row};
 pub(crate) use path::PathId;
 
 /// The parameters of a call.

@@ -21,6 +21,10 @@ pub(crate) const ADMIN: &str = "operator-token";
 /// The API with nobody in it yet.
 pub(crate) struct Api {
     router: Router,
+    /// What the calls are answered from.
+    pub(crate) core: Core,
+    /// Its clock.
+    pub(crate) clock: Arc<FakeClock>,
     _folder: TempDir,
 }
 
@@ -29,7 +33,10 @@ pub(crate) struct Api {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// `null` where the answer is no JSON.
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) text: String,
 }
 
 impl Answer {
@@ -61,13 +68,14 @@ impl Api {
         let clock = Arc::new(FakeClock::new(Zone::UTC.parse("2026-03-01 12:00:00").unwrap()));
         let url = DbUrl::sqlite(folder.path().join("tollgate.db"));
         let db = Db::open(&url, Options::new(clock.now())).unwrap();
-        let core =
-            Core::open(db, clock, Zone::UTC, Keys::new(&[7; 32]), Policy::default(), [1; 32]).await.unwrap();
+        let core = Core::open(db, clock.clone(), Zone::UTC, Keys::new(&[7; 32]), Policy::default(), [1; 32])
+            .await
+            .unwrap();
         core.employ(Arc::new(IdleCourier));
         let mut settings = Settings::new(AdminToken::new(ADMIN));
         change(&mut settings);
-        let router = tollgate_api::router(ApiState::new(core, Arc::new(OneGateway), settings));
-        Self { router, _folder: folder }
+        let router = tollgate_api::router(ApiState::new(core.clone(), Arc::new(OneGateway), settings));
+        Self { router, core, clock, _folder: folder }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -78,9 +86,10 @@ impl Api {
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 1 << 20).await.unwrap();
+        let bytes = to_bytes(body, 4 << 20).await.unwrap();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status, headers: parts.headers, body }
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer { status: parts.status, headers: parts.headers, body, text }
     }
 
     pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
@@ -123,6 +132,62 @@ impl Api {
         let new = json!({ "proxy_type": "residential", "traffic_gb": 10, "price": 300, "duration": 30,
                           "plan_type": "personal", "extra_add_traffic": 1, "is_hot": true, "plan_desc": "ten" });
         self.post(ADMIN, "/api/admin/traffic-packages", new).await.data()["id"].as_i64().unwrap()
+    }
+
+    /// A POST call with a form.
+    pub(crate) async fn post_form(&self, key: &str, path: &str, form: &str) -> Answer {
+        let request = request(Method::POST, path).header("x-api-key", key);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        self.send(request.body(Body::from(form.to_owned())).unwrap()).await
+    }
+
+    /// A POST call with an idempotency key.
+    pub(crate) async fn post_once(&self, key: &str, path: &str, idempotency: &str, body: Value) -> Answer {
+        let request = request(Method::POST, path).header("x-api-key", key);
+        let request =
+            request.header("content-type", "application/json").header("idempotency-key", idempotency);
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Imports addresses of `198.51.100.0/24` (of `2001:db8::/120` for ipv6), port 8080.
+    pub(crate) async fn stock(&self, static_type: &str, country: &str, hosts: std::ops::RangeInclusive<u8>) {
+        let ip = |host| match static_type {
+            "ipv6" => format!("2001:db8::{host:x}"),
+            _ => format!("198.51.100.{host}"),
+        };
+        let items: Vec<_> = hosts.map(|host| json!({ "listen_ip": ip(host), "listen_port": 8080 })).collect();
+        let new = json!({ "proxy_type": static_type, "country": country, "items": items });
+        self.post(ADMIN, "/api/admin/static/stock", new).await.data();
+    }
+
+    /// Puts so many addresses for 30 days at so many cents each on the price list.
+    pub(crate) async fn price(&self, static_type: &str, count: i64, cents: i64) -> i64 {
+        let new =
+            json!({ "proxy_type": static_type, "count": count, "discount": 0, "period": 30, "price": cents });
+        self.post(ADMIN, "/api/admin/static/prices", new).await.data()["id"].as_i64().unwrap()
+    }
+
+    /// Orders by a price package.
+    pub(crate) async fn order(&self, key: &str, static_type: &str, country: &str, price: i64) -> Answer {
+        let order = json!({ "proxy_type": static_type, "country": country, "protocol": "http/socks5",
+                            "price_package_id": price, "payment_type": "wallet_only" });
+        self.post(key, "/api/users/static/order/create", order).await
+    }
+
+    /// The account's static proxies of `res` or `dc`, newest first.
+    pub(crate) async fn proxies(&self, key: &str, list: &str) -> Vec<Value> {
+        let answer =
+            self.post(key, &format!("/api/users/static/{list}/list"), json!({ "page_size": 1000 })).await;
+        answer.data()["records"].as_array().unwrap().clone()
+    }
+
+    pub(crate) async fn balance(&self, key: &str) -> i64 {
+        self.get(key, "/api/users/wallet/info").await.data()["balance"].as_i64().unwrap()
+    }
+
+    /// Does what is due, as a worker would.
+    pub(crate) async fn work(&self) {
+        while tollgate_core::jobs::run_due(&self.core, 100).await.unwrap() > 0 {}
     }
 
     pub(crate) async fn sub_account(&self, key: &str, name: &str) -> i64 {

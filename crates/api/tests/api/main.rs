@@ -10,3 +10,4 @@ mod plumbing;
 mod rights;
 mod server;
 mod snapshots;
+mod statics;

@@ -1,6 +1,8 @@
 //! Who may call what: every route × no key, a wrong key, another tenant, a suspended account, the
 //! operator. A route that is missing from the matrix fails the test.
 
+mod statics;
+
 use std::collections::BTreeSet;
 
 use axum::body::Body;
@@ -8,6 +10,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::common::{ADMIN, Answer, Api, request};
+use statics::Statics;
 
 /// Whom a route is for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,6 +32,7 @@ struct Things {
     entry: i64,
     offer: i64,
     exit: i64,
+    statics: Statics,
 }
 
 type Row = (&'static str, &'static str, For, Value);
@@ -39,7 +43,7 @@ fn matrix(things: &Things) -> Vec<Row> {
     let none = Value::Null;
     let dates = json!({ "start_date": "2026-03-01", "end_date": "2026-03-01" });
     let purchase = json!({ "traffic_package_id": offer, "payment_type": "wallet_only" });
-    vec![
+    let mut rows = vec![
         ("GET", "/api/users/me/info", Customers, none.clone()),
         ("GET", "/api/users/wallet/info", Customers, none.clone()),
         ("GET", "/api/users/wallet/ledger", Customers, none.clone()),
@@ -116,7 +120,9 @@ fn matrix(things: &Things) -> Vec<Row> {
         ("GET", "/api/admin/connections", Operator, none.clone()),
         ("POST", "/api/admin/connections/{id}/close", Operator, none.clone()),
         ("GET", "/api/admin/audit-log", Operator, none),
-    ]
+    ];
+    rows.extend(things.statics.rows());
+    rows
 }
 
 fn path_of(template: &str, things: &Things) -> String {
@@ -124,7 +130,7 @@ fn path_of(template: &str, things: &Things) -> String {
         path if path.starts_with("/api/admin/accounts") => things.account,
         path if path.starts_with("/api/admin/traffic-packages") => things.offer,
         path if path.starts_with("/api/admin/exits") => things.exit,
-        _ => 7,
+        path => things.statics.id_in(path).unwrap_or(7),
     };
     template.replace("{subuser_id}", &things.sub_account.to_string()).replace("{id}", &id.to_string())
 }
@@ -150,7 +156,8 @@ async fn furnished(api: &Api) -> (Things, String) {
     let made = api.post(ADMIN, "/api/admin/traffic-packages", new).await;
     let offer = made.data()["id"].as_i64().unwrap();
     let exit = api.exit("out").await;
-    (Things { account, sub_account, entry, offer, exit }, key)
+    let statics = Statics::furnished(api, &key).await;
+    (Things { account, sub_account, entry, offer, exit, statics }, key)
 }
 
 #[tokio::test]
@@ -162,7 +169,8 @@ async fn the_matrix_holds_every_route() {
             published.insert(format!("{} {path}", method.to_uppercase()));
         }
     }
-    let things = Things { account: 1, sub_account: 1, entry: 1, offer: 1, exit: 1 };
+    let statics = Statics::default();
+    let things = Things { account: 1, sub_account: 1, entry: 1, offer: 1, exit: 1, statics };
     let held: BTreeSet<_> =
         matrix(&things).iter().map(|(method, path, ..)| format!("{method} {path}")).collect();
     assert_eq!(published, held);
@@ -212,7 +220,8 @@ async fn another_tenants_things_do_not_exist_and_do_not_change() {
     let state = async || {
         let sub_account = api.get(&key, &format!("/api/users/subuser/{}", things.sub_account)).await.body;
         let whitelist = api.get(&key, "/api/users/proxy/whitelist").await.body;
-        (sub_account, whitelist, api.get(&key, "/api/users/wallet/info").await.body)
+        let proxies = api.proxies(&key, "res").await;
+        (sub_account, whitelist, proxies, api.get(&key, "/api/users/wallet/info").await.body)
     };
     let before = state().await;
     for row in matrix(&things).into_iter().filter(|row| row.2 == Owner) {
@@ -234,7 +243,7 @@ async fn everyone_may_do_what_is_theirs() {
         // The entry is deleted by GET first, so that by POST there is none left.
         let gone = row.1.ends_with("delete-whitelist") && row.0 == "POST";
         assert_eq!(answer.code(), if gone { 40400 } else { 0 }, "{} {}: {answer:?}", row.0, row.1);
-        if row.1.ends_with("me/rotate-key") {
+        if row.1.ends_with("/rotate-key") {
             let dead = api.get(&key, "/api/users/me/info").await;
             assert_eq!(dead.code(), 40100, "the old key is dead at once");
             key = answer.data()["api_key"].as_str().unwrap().to_owned();

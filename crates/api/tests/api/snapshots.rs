@@ -6,11 +6,32 @@ use crate::common::{ADMIN, Answer, Api};
 
 /// Status and body, without what differs from run to run.
 fn shown(answer: Answer) -> Value {
-    let mut shown = json!({ "status": answer.status.as_u16(), "body": answer.body });
-    if let Some(key) = shown.pointer_mut("/body/data/api_key") {
-        *key = json!("[key]");
+    let mut body = answer.body;
+    mask(&mut body);
+    json!({ "status": answer.status.as_u16(), "body": body })
+}
+
+/// Whatever is drawn by lot.
+const DRAWN: [(&str, &str); 4] = [
+    ("api_key", "[key]"),
+    ("order_no", "[order]"),
+    ("proxy_user", "[user]"),
+    ("proxy_password", "[password]"),
+];
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match DRAWN.iter().find(|(drawn, _)| drawn == name) {
+                    Some((_, shown)) => *value = json!(shown),
+                    None => mask(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(mask),
+        _ => {}
     }
-    shown
 }
 
 /// Ann, with money, a package, a sub-account and a listed address.
@@ -32,15 +53,35 @@ async fn furnished() -> (Api, String) {
     (api, key)
 }
 
+/// Ann with money and an address that she wants to give back; another one is on order.
+async fn with_statics() -> (Api, String) {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 10_000).await;
+    api.stock("res", "us", 1..=1).await;
+    let new = json!({ "proxy_type": "res", "count": 1, "discount": 10, "period": 30, "price": 500, "back_orders": true });
+    let price = api.post(ADMIN, "/api/admin/static/prices", new).await.data()["id"].as_i64().unwrap();
+    for _ in 0..2 {
+        api.order(&key, "res", "us", price).await.data();
+    }
+    api.stock("res", "hk", 2..=3).await;
+    let refund = json!({ "id": 1, "reason": "not needed" });
+    api.post(&key, "/api/users/static/refund", refund).await.data();
+    api.post(ADMIN, "/api/admin/static/stock/3/update", json!({ "status": "disabled" })).await.data();
+    (api, key)
+}
+
 macro_rules! snapshots {
     (@key customer $ann:ident) => { $ann.as_str() };
     (@key operator $ann:ident) => { { drop($ann); ADMIN } };
     (@call $api:ident $key:ident get $path:literal) => { $api.get($key, $path).await };
     (@call $api:ident $key:ident post $path:literal $body:tt) => { $api.post($key, $path, json!($body)).await };
-    ($($name:ident: $who:ident $method:ident $path:literal $({ $($body:tt)* })?;)*) => {$(
+    ($($name:ident: $who:ident $method:ident $path:literal $({ $($body:tt)* })?;)*) => {
+        snapshots! { @world furnished $($name: $who $method $path $({ $($body)* })?;)* }
+    };
+    (@world $world:ident $($name:ident: $who:ident $method:ident $path:literal $({ $($body:tt)* })?;)*) => {$(
         #[tokio::test]
         async fn $name() {
-            let (api, ann) = furnished().await;
+            let (api, ann) = $world().await;
             let key = snapshots!(@key $who ann);
             let answer = snapshots!(@call api key $method $path $({ $($body)* })?);
             insta::assert_json_snapshot!(stringify!($name), shown(answer));
@@ -104,6 +145,71 @@ snapshots! {
     admin_connection_close: operator post "/api/admin/connections/7/close" {};
     admin_connection_close_none: operator post "/api/admin/connections/8/close" {};
     admin_audit_log: operator get "/api/admin/audit-log?account_id=1&page_size=3";
+}
+
+snapshots! {
+    @world with_statics
+    static_res_country: customer get "/api/users/static/res/country";
+    static_dc_country: customer get "/api/users/static/dc/country?ip_type=ipv6";
+    static_price_package: customer get "/api/users/static/price/package";
+    static_order_create: customer post "/api/users/static/order/create" {
+        "proxy_type": "res", "country": "hk", "protocol": "http", "price_package_id": 1, "payment_type": "wallet_only"
+    };
+    static_order_create_elsewhere: customer post "/api/users/static/order/create" {
+        "proxy_type": "res", "country": "fr", "protocol": "http", "price_package_id": 1, "payment_type": "wallet_only"
+    };
+    static_order_quote: customer get
+        "/api/users/static/order/quote?proxy_type=res&country=us&protocol=http&price_package_id=1";
+    static_order_rebuy_refunding: customer post "/api/users/static/order/rebuy" {
+        "proxy_type": "res", "proxy_ids": "1", "payment_type": "wallet_only"
+    };
+    static_order_rebuy_undelivered: customer post "/api/users/static/order/rebuy" {
+        "proxy_type": "res", "proxy_ids": "2", "payment_type": "wallet_only"
+    };
+    static_order_rebuy_quote_twice: customer get "/api/users/static/order/rebuy/quote?proxy_type=res&proxy_ids=1,1";
+    static_orders: customer get "/api/users/static/orders";
+    static_res_list: customer post "/api/users/static/res/list" { "page": 1, "page_size": 10 };
+    static_dc_list: customer post "/api/users/static/dc/list" {};
+    static_auto_rebuy: customer post "/api/users/static/auto-rebuy" {
+        "id": 1, "proxy_type": "res", "auto_rebuy": "active"
+    };
+    static_remark: customer post "/api/users/static/remark" { "id": 1, "proxy_type": "res", "remark": "office" };
+    static_remark_none: customer post "/api/users/static/remark" { "id": 1, "proxy_type": "dc", "remark": "office" };
+    static_usage: customer get "/api/users/static/1/usage?start_date=2026-03-01&end_date=2026-03-01";
+    static_export_json: customer get "/api/users/static/export?format=json";
+    static_export_template: customer get "/api/users/static/export?template=x";
+    static_replace_refunding: customer post "/api/users/static/replace" { "id": 1, "reason": "blocked" };
+    static_refund_undelivered: customer post "/api/users/static/refund" { "id": 2, "reason": "too late" };
+    static_withdraw: customer post "/api/users/static/withdraw" { "id": 1 };
+    static_withdraw_none: customer post "/api/users/static/withdraw" { "id": 2 };
+    static_requests: customer get "/api/users/static/requests";
+    admin_static_prices: operator get "/api/admin/static/prices";
+    admin_static_price_create: operator post "/api/admin/static/prices" {
+        "proxy_type": "ipv6", "count": "5", "discount": 0, "period": 7, "price": 9
+    };
+    admin_static_price_update: operator post "/api/admin/static/prices/1/update" { "on_sale": false };
+    admin_static_price_update_fixed: operator post "/api/admin/static/prices/1/update" { "period": 31 };
+    admin_static_stock: operator get "/api/admin/static/stock";
+    admin_static_stock_import: operator post "/api/admin/static/stock" {
+        "proxy_type": "dc", "country": "jp",
+        "items": [{ "listen_ip": "192.0.2.1", "listen_port": 8080, "exit_ip": "192.0.2.2" }]
+    };
+    admin_static_stock_import_bad: operator post "/api/admin/static/stock" {
+        "proxy_type": "dc", "country": "jp",
+        "items": [{ "listen_ip": "198.51.100.1", "listen_port": 8080 }, { "listen_ip": "::1" }]
+    };
+    admin_static_stock_update: operator post "/api/admin/static/stock/2/update" { "status": "disabled" };
+    admin_static_orders: operator get "/api/admin/static/orders?state=pending";
+    admin_static_order_fulfil: operator post "/api/admin/static/orders/2/fulfil" {};
+    admin_static_order_fulfil_done: operator post "/api/admin/static/orders/1/fulfil" {};
+    admin_static_order_cancel: operator post "/api/admin/static/orders/2/cancel" { "note": "sorry" };
+    admin_static_requests: operator get "/api/admin/static/requests?state=asked";
+    admin_static_request_approve: operator post "/api/admin/static/requests/1/approve" { "note": "as you like" };
+    admin_static_request_refuse: operator post "/api/admin/static/requests/1/refuse" {};
+    admin_static_overview: operator get "/api/admin/overview";
+    admin_jobs: operator get "/api/admin/jobs?page_size=2";
+    admin_job_retry_none: operator post "/api/admin/jobs/1/retry" {};
+    admin_job_discard_none: operator post "/api/admin/jobs/1/discard" {};
 }
 
 #[test]

@@ -66,10 +66,12 @@ impl Client {
 
     /// HTTP/1.0, so that the answer is never in chunks and ends with the connection.
     fn request(&self, call: &Call) -> Vec<u8> {
-        let body = call.body.as_ref().map(Value::to_string).unwrap_or_default();
-        let content = match call.body {
-            Some(_) => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
-            None => String::new(),
+        let (content, body) = match &call.body {
+            Some(body) => {
+                let (media, body) = body.written();
+                (format!("Content-Type: {media}\r\nContent-Length: {}\r\n", body.len()), body)
+            }
+            None => (String::new(), String::new()),
         };
         let (method, path, host, key) = (call.method, &call.path, &self.address, self.key.expose_secret());
         format!(
@@ -99,7 +101,17 @@ impl Answer {
             return Ok(self.envelope.get("data").unwrap_or(&Value::Null));
         }
         let message = self.envelope.get("message").and_then(Value::as_str).unwrap_or("no reason was given");
-        bail!("{message} (code {})", self.code())
+        bail!("{message} (code {}){}", self.code(), self.bad_lines())
+    }
+
+    /// What is wrong with an import, a line each.
+    fn bad_lines(&self) -> String {
+        let lines = self.envelope.pointer("/data/lines").and_then(Value::as_array);
+        let told = lines.into_iter().flatten().filter_map(|bad| {
+            let (line, message) = (bad.get("line")?.as_i64()?, bad.get("message")?.as_str()?);
+            Some(format!("\n  line {line}: {message}"))
+        });
+        told.collect()
     }
 }
 
@@ -130,6 +142,12 @@ mod tests {
             (no.status, no.data().expect_err("refused").to_string().as_str()),
             (404, "no such account (code 40400)")
         );
+        let lines = parse(
+            b"HTTP/1.1 400 Bad Request\r\n\r\n{\"code\":40000,\"message\":\"2 mistakes\",\"data\":{\"lines\":[\
+              {\"line\":2,\"field\":\"a\",\"message\":\"no\"},{\"line\":7,\"field\":\"b\",\"message\":\"never\"}]}}",
+        );
+        let refused = lines.expect("an envelope").data().expect_err("refused").to_string();
+        assert_eq!(refused, "2 mistakes (code 40000)\n  line 2: no\n  line 7: never");
         for other in [&b"HTTP/1.1 200 OK\r\n\r\nhello"[..], b"", b"SSH-2.0", b"HTTP/1.1 200 OK\r\n\r\n{}"] {
             assert!(parse(other).is_err());
         }

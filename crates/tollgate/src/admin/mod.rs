@@ -1,17 +1,29 @@
-//! `tollgate admin`: the operator's calls from the shell, over the API of a running server.
+//! `tollgate admin`: the operator's calls from the shell, over the API of a running server. A file
+//! for each noun.
 
+mod accounts;
+mod call;
 mod client;
+mod exits;
+mod export;
+mod packages;
 mod print;
+mod running;
+mod statics;
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde::Serialize;
-use serde_json::Value;
 
+pub use accounts::{AccountFields, AccountsCommand};
+pub use call::{Body, Call, escape};
 pub use client::Client;
+pub use exits::{ExitFields, ExitsCommand};
+pub use export::export_stock;
+pub use packages::{PackageFields, PackagesCommand};
 pub use print::print;
+pub use running::{ConnectionsCommand, JobsCommand};
+pub use statics::{
+    OrdersCommand, PriceFields, PricesCommand, RequestsCommand, StaticCommand, StockCommand, StockFilterArgs,
+};
 
 /// What the operator wants.
 #[derive(Debug, Subcommand)]
@@ -25,97 +37,65 @@ pub enum AdminCommand {
     /// The ways out
     #[command(subcommand)]
     Exits(ExitsCommand),
-    /// Totals: accounts, money, traffic, connections, exits
+    /// Static proxies: prices, stock, orders, requests
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  tollgate admin static prices create --proxy-type res --count 3 --period 30 --price 500
+  tollgate admin static import addresses.csv --proxy-type res --country us
+  tollgate admin static stock list --state free --country us
+  tollgate admin static stock export > addresses.csv
+  tollgate admin static orders list --state pending
+  tollgate admin static requests approve 4 --note 'sorry'"
+    )]
+    Static(StaticCommand),
+    /// Totals: accounts, money, traffic, connections, exits, stock
     Overview,
-}
-
-/// `tollgate admin accounts`
-#[derive(Debug, Subcommand)]
-pub enum AccountsCommand {
-    /// Open an account; prints its id and API key
-    Create {
-        /// User name
-        username: String,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "a group of flags")]
-        fields: AccountFields,
-        /// File with the account's password, - for standard input; none where left out
-        #[arg(long, value_name = "FILE")]
-        password_file: Option<PathBuf>,
-    },
-    /// List accounts, newest first
-    List {
-        /// Only those whose user name holds this
-        #[arg(long)]
-        username: Option<String>,
+    /// Live connections
+    #[command(subcommand)]
+    Connections(ConnectionsCommand),
+    /// What is done by itself, and what of it has failed too often
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Who changed what, when; newest first
+    AuditLog {
+        /// Only what concerns this account
+        #[arg(long, value_name = "ID")]
+        account_id: Option<i64>,
         #[command(flatten)]
         #[expect(missing_docs, reason = "a group of flags")]
         page: PageArgs,
     },
-    /// Show one account with its wallet and usage
-    Show {
-        /// The account's id
-        id: i64,
-    },
-    /// Change what is given; suspending cuts live connections
-    Update {
-        /// The account's id
-        id: i64,
-        /// active or suspended
-        #[arg(long)]
-        status: Option<String>,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "a group of flags")]
-        fields: AccountFields,
-    },
-    /// Credit a wallet; the same reference twice credits once
-    Recharge {
-        /// The account's id
-        id: i64,
-        /// Cents, more than zero
-        #[arg(long)]
-        amount: i64,
-        /// What the money stands for, an invoice number for one
-        #[arg(long)]
-        reference: String,
-    },
-    /// Correct a wallet; may not make it negative
-    Adjust {
-        /// The account's id
-        id: i64,
-        /// Cents, with a sign
-        #[arg(long, allow_negative_numbers = true)]
-        amount: i64,
-        /// Why
-        #[arg(long)]
-        reason: String,
-    },
-    /// Replace the API key; the old one stops working at once
-    RotateKey {
-        /// The account's id
-        id: i64,
-    },
 }
 
-/// Fields of an account.
-#[derive(Debug, Args, Serialize)]
-pub struct AccountFields {
-    /// Mail address
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
-    /// Cents per GB of residential traffic from the wallet
-    #[arg(long, value_name = "CENTS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub res_price: Option<i64>,
-    /// Cents per GB of datacenter traffic from the wallet
-    #[arg(long, value_name = "CENTS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dc_price: Option<i64>,
-    /// Cents per GB of mobile traffic from the wallet
-    #[arg(long, value_name = "CENTS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub mobile_price: Option<i64>,
+impl AdminCommand {
+    /// The call that does it; of several, the first.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn call(&self) -> anyhow::Result<Call> {
+        match self {
+            Self::Accounts(command) => command.call(),
+            Self::Packages(command) => command.call(),
+            Self::Exits(command) => command.call(),
+            Self::Static(command) => command.call(),
+            Self::Overview => Ok(Call::get("/api/admin/overview")),
+            Self::Connections(command) => Ok(command.call()),
+            Self::Jobs(command) => Ok(command.call()),
+            Self::AuditLog { account_id, page } => {
+                Ok(page.of("/api/admin/audit-log", &[("account_id", account_id.map(|id| id.to_string()))]))
+            }
+        }
+    }
+
+    /// What is to be written as a table, where that is wanted.
+    pub const fn export(&self) -> Option<&StockFilterArgs> {
+        match self {
+            Self::Static(StaticCommand::Stock(StockCommand::Export(filter))) => Some(filter),
+            _ => None,
+        }
+    }
 }
 
 /// Which page of a list.
@@ -129,305 +109,20 @@ pub struct PageArgs {
     pub page_size: u32,
 }
 
-/// `tollgate admin packages`
-#[derive(Debug, Subcommand)]
-pub enum PackagesCommand {
-    /// Put a package on sale; --proxy-type, --traffic-gb, --price and --duration are required
-    Create(PackageFields),
-    /// List the catalogue
-    List(PageArgs),
-    /// Change what is given
-    Update {
-        /// The package's id
-        id: i64,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "a group of flags")]
-        fields: PackageFields,
-    },
-}
-
-/// Fields of a package on sale.
-#[derive(Debug, Args, Serialize)]
-pub struct PackageFields {
-    /// residential, datacenter or mobile
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy_type: Option<String>,
-    /// Size in GB of 2^30 bytes
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub traffic_gb: Option<i64>,
-    /// Cents per GB
-    #[arg(long, value_name = "CENTS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub price: Option<i64>,
-    /// Days
-    #[arg(long, value_name = "DAYS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub duration: Option<i64>,
-    /// personal, enterprise or custom
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan_type: Option<String>,
-    /// Whether it is marked as hot
-    #[arg(long, value_name = "true|false")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_hot: Option<bool>,
-    /// GB that come free on top
-    #[arg(long, value_name = "GB")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub extra_add_traffic: Option<i64>,
-    /// A sentence about it
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan_desc: Option<String>,
-    /// The accounts that see a custom package
-    #[arg(long, value_delimiter = ',', value_name = "ID,…")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub account_ids: Option<Vec<i64>>,
-    /// Whether it can be bought
-    #[arg(long, value_name = "true|false")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_sale: Option<bool>,
-}
-
-/// `tollgate admin exits`
-#[derive(Debug, Subcommand)]
-pub enum ExitsCommand {
-    /// Add a way out; --proxy-type, --kind and --country are required
-    Create {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "a group of flags")]
-        fields: ExitFields,
-    },
-    /// List the ways out with health, latency and load
-    List(PageArgs),
-    /// Change what is given
-    Update {
-        /// The exit's id
-        id: i64,
-        #[command(flatten)]
-        #[expect(missing_docs, reason = "a group of flags")]
-        fields: ExitFields,
-    },
-    /// Remove a way out
-    Delete {
-        /// The exit's id
-        id: i64,
-    },
-}
-
-/// Fields of an exit.
-#[derive(Debug, Args, Serialize)]
-pub struct ExitFields {
-    /// residential, datacenter or mobile
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy_type: Option<String>,
-    /// direct, http or socks5
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// HOST:PORT of the proxy behind it (http, socks5)
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// What that proxy wants to hear; may hold {country} {state} {city} {session}
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub username: Option<String>,
-    /// File with the password for it, - for standard input
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip)]
-    pub password_file: Option<PathBuf>,
-    /// Local address to leave from (direct)
-    #[arg(long, value_name = "IP")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bind_ip: Option<String>,
-    /// Two letters
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub country: Option<String>,
-    /// State or region
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    /// City
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub city: Option<String>,
-    /// Autonomous system
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub asn: Option<u32>,
-    /// Its share among those that match
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub weight: Option<u32>,
-    /// Connections at once; 0 = no limit
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_connections: Option<u32>,
-    /// active or inactive
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
-}
-
-/// A call of the API: method, path with query, body.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Call {
-    /// `GET` or `POST`.
-    pub method: &'static str,
-    /// From `/api/` on, query included.
-    pub path: String,
-    /// A JSON object.
-    pub body: Option<Value>,
-}
-
-impl Call {
-    /// Asks.
-    pub fn get(path: impl Into<String>) -> Self {
-        Self { method: "GET", path: path.into(), body: None }
-    }
-
-    /// Changes.
-    pub fn post(path: impl Into<String>, body: Value) -> Self {
-        Self { method: "POST", path: path.into(), body: Some(body) }
-    }
-}
-
-impl AdminCommand {
-    /// The call that does it.
-    ///
-    /// # Errors
-    /// A password file that cannot be read.
-    pub fn call(&self) -> anyhow::Result<Call> {
-        match self {
-            Self::Accounts(command) => command.call(),
-            Self::Packages(command) => command.call(),
-            Self::Exits(command) => command.call(),
-            Self::Overview => Ok(Call::get("/api/admin/overview")),
-        }
-    }
-}
-
-impl AccountsCommand {
-    fn call(&self) -> anyhow::Result<Call> {
-        let of = |id: &i64, what: &str| format!("/api/admin/accounts/{id}{what}");
-        Ok(match self {
-            Self::Create { username, fields, password_file } => {
-                let mut body = object(fields)?;
-                put(&mut body, "username", username.as_str());
-                if let Some(file) = password_file {
-                    put(&mut body, "password", read_password(file)?);
-                }
-                Call::post("/api/admin/accounts", body)
-            }
-            Self::List { username, page } => {
-                let name =
-                    username.as_ref().map(|name| format!("&username={}", escape(name))).unwrap_or_default();
-                Call::get(format!("/api/admin/accounts?{}{name}", page.query()))
-            }
-            Self::Show { id } => Call::get(of(id, "")),
-            Self::Update { id, status, fields } => {
-                let mut body = object(fields)?;
-                if let Some(status) = status {
-                    put(&mut body, "status", status.as_str());
-                }
-                Call::post(of(id, "/update"), body)
-            }
-            Self::Recharge { id, amount, reference } => Call::post(
-                of(id, "/recharge"),
-                serde_json::json!({ "amount": amount, "reference": reference }),
-            ),
-            Self::Adjust { id, amount, reason } => {
-                Call::post(of(id, "/adjust"), serde_json::json!({ "amount": amount, "reason": reason }))
-            }
-            Self::RotateKey { id } => Call::post(of(id, "/rotate-key"), serde_json::json!({})),
-        })
-    }
-}
-
-impl PackagesCommand {
-    fn call(&self) -> anyhow::Result<Call> {
-        Ok(match self {
-            Self::Create(fields) => Call::post("/api/admin/traffic-packages", object(fields)?),
-            Self::List(page) => Call::get(format!("/api/admin/traffic-packages?{}", page.query())),
-            Self::Update { id, fields } => {
-                Call::post(format!("/api/admin/traffic-packages/{id}/update"), object(fields)?)
-            }
-        })
-    }
-}
-
-impl ExitsCommand {
-    fn call(&self) -> anyhow::Result<Call> {
-        Ok(match self {
-            Self::Create { name, fields } => {
-                let mut body = fields.body()?;
-                put(&mut body, "name", name.as_str());
-                Call::post("/api/admin/exits", body)
-            }
-            Self::List(page) => Call::get(format!("/api/admin/exits?{}", page.query())),
-            Self::Update { id, fields } => {
-                Call::post(format!("/api/admin/exits/{id}/update"), fields.body()?)
-            }
-            Self::Delete { id } => Call::post(format!("/api/admin/exits/{id}/delete"), serde_json::json!({})),
-        })
-    }
-}
-
-impl ExitFields {
-    fn body(&self) -> anyhow::Result<Value> {
-        let mut body = object(self)?;
-        if let Some(file) = &self.password_file {
-            put(&mut body, "password", read_password(file)?);
-        }
-        Ok(body)
-    }
-}
-
 impl PageArgs {
+    /// The largest page.
+    pub const LARGEST: u32 = 1000;
+
     fn query(&self) -> String {
         format!("page={}&page_size={}", self.page, self.page_size)
     }
-}
 
-fn object(fields: &impl Serialize) -> anyhow::Result<Value> {
-    serde_json::to_value(fields).context("the flags cannot be written as JSON")
-}
-
-fn put(body: &mut Value, name: &str, value: impl Into<Value>) {
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert(name.to_owned(), value.into());
+    /// This page of a list, of what matches.
+    fn of(&self, path: &str, filters: &[(&str, Option<String>)]) -> Call {
+        let filters = call::query(filters);
+        let joint = if filters.is_empty() { "" } else { "&" };
+        Call::get(format!("{path}?{}{joint}{filters}", self.query()))
     }
-}
-
-/// The first line of a file: passwords do not belong on a command line, where every process sees
-/// them.
-fn read_password(file: &std::path::Path) -> anyhow::Result<String> {
-    let text = if file.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin()).context("the password cannot be read")?
-    } else {
-        std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?
-    };
-    Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// A text as it may stand in a query.
-pub fn escape(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte))
-            }
-            _ => escaped += &format!("%{byte:02X}"),
-        }
-        escaped
-    })
 }
 
 #[cfg(test)]
@@ -492,9 +187,88 @@ mod tests {
             ),
             ("exits delete 4", post("/api/admin/exits/4/delete", json!({}))),
             ("overview", Call::get("/api/admin/overview")),
+            ("accounts ledger 7 --page-size 5", Call::get("/api/admin/accounts/7/ledger?page=1&page_size=5")),
+            (
+                "connections list --account-id 7",
+                Call::get("/api/admin/connections?page=1&page_size=100&account_id=7"),
+            ),
+            ("connections close 9", post("/api/admin/connections/9/close", json!({}))),
+            ("audit-log --account-id 7", Call::get("/api/admin/audit-log?page=1&page_size=100&account_id=7")),
+            ("jobs list --state dead", Call::get("/api/admin/jobs?page=1&page_size=100&state=dead")),
+            ("jobs retry 5", post("/api/admin/jobs/5/retry", json!({}))),
+            ("jobs discard 5", post("/api/admin/jobs/5/discard", json!({}))),
         ] {
             assert_eq!(call(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn commands_about_static_proxies_are_calls_of_the_platform_page() {
+        let post = |path: &str, body| Call::post(path, body);
+        for (line, expected) in [
+            (
+                "static prices create --proxy-type res --count 3 --period 30 --price 500",
+                post(
+                    "/api/admin/static/prices",
+                    json!({"proxy_type": "res", "count": 3, "period": 30, "price": 500, "discount": 0}),
+                ),
+            ),
+            ("static prices list --page 2", Call::get("/api/admin/static/prices?page=2&page_size=100")),
+            (
+                "static prices update 3 --on-sale false --back-orders true",
+                post("/api/admin/static/prices/3/update", json!({"on_sale": false, "back_orders": true})),
+            ),
+            (
+                "static stock list --state free --country us --listen-ip 2001:db8::1",
+                Call::get(
+                    "/api/admin/static/stock?page=1&page_size=100&state=free&country=us&listen_ip=2001%3Adb8%3A%3A1",
+                ),
+            ),
+            (
+                "static stock export --proxy-type ipv6",
+                Call::get("/api/admin/static/stock?page=1&page_size=1000&proxy_type=ipv6"),
+            ),
+            (
+                "static stock update 7 --status disabled --exit-ip 192.0.2.9",
+                post(
+                    "/api/admin/static/stock/7/update",
+                    json!({"status": "disabled", "exit_ip": "192.0.2.9"}),
+                ),
+            ),
+            (
+                "static orders list --account-id 1 --state pending",
+                Call::get("/api/admin/static/orders?page=1&page_size=100&account_id=1&state=pending"),
+            ),
+            ("static orders fulfil 2", post("/api/admin/static/orders/2/fulfil", json!({}))),
+            (
+                "static orders fulfil 2 --stock-ids 4,5",
+                post("/api/admin/static/orders/2/fulfil", json!({"stock_ids": [4, 5]})),
+            ),
+            (
+                "static orders cancel 2 --note late",
+                post("/api/admin/static/orders/2/cancel", json!({"note": "late"})),
+            ),
+            (
+                "static requests list --kind refund --state asked",
+                Call::get("/api/admin/static/requests?page=1&page_size=100&kind=refund&state=asked"),
+            ),
+            ("static requests approve 6", post("/api/admin/static/requests/6/approve", json!({}))),
+            (
+                "static requests refuse 6 --note no",
+                post("/api/admin/static/requests/6/refuse", json!({"note": "no"})),
+            ),
+        ] {
+            assert_eq!(call(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_table_comes_from_a_file() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "listen_ip,listen_port\n192.0.2.7,1\n").expect("written");
+        let made = call(&format!("static import {} --proxy-type res --country us", file.path().display()));
+        let table = "listen_ip,listen_port\n192.0.2.7,1\n".to_owned();
+        assert_eq!(made, Call::import("/api/admin/static/stock?proxy_type=res&country=us", table));
     }
 
     #[test]
@@ -502,6 +276,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "geheim\n").expect("written");
         let made = call(&format!("exits update 4 --password-file {}", file.path().display()));
-        assert_eq!(made.body, Some(json!({"password": "geheim"})));
+        assert_eq!(made.body, Some(Body::Json(json!({"password": "geheim"}))));
     }
 }

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 /// Columns wider than this are cut.
 const WIDEST: usize = 40;
 
+/// Of a list within a record, so many values are shown.
+const MOST_VALUES: usize = 20;
+
 /// The data of an answer, for people.
 pub fn print(data: &Value) -> String {
     match data {
@@ -77,7 +80,10 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
-        Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join(","),
+        Value::Array(values) => {
+            let shown = values.iter().take(MOST_VALUES).map(cell).collect::<Vec<_>>().join(",");
+            if values.len() > MOST_VALUES { format!("{shown},…") } else { shown }
+        }
         value => value.to_string(),
     }
 }
@@ -95,6 +101,13 @@ mod tests {
         assert_eq!(print(&json!({"total": 0, "list": []})), "0 of 0\n");
         assert_eq!(print(&json!({"id": 1, "wallet": {"balance": 5}})), "id      1\nwallet\n  balance  5\n");
         assert_eq!(print(&json!(null)), "done\n");
+    }
+
+    #[test]
+    fn a_long_list_of_numbers_is_cut() {
+        let ids: Vec<_> = (1..=21).collect();
+        assert_eq!(print(&json!({"ids": ids[..3]})), "ids  1,2,3\n");
+        assert!(print(&json!({"ids": ids})).ends_with("19,20,…\n"));
     }
 
     #[test]

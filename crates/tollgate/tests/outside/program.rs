@@ -35,6 +35,8 @@ fn help_teaches_by_example() {
         (&["serve", "--help"], "TOLLGATE_GATEWAY__LISTEN=0.0.0.0:7000 tollgate serve"),
         (&["admin", "--help"], "tollgate admin accounts recharge 1 --amount 5000"),
         (&["demo", "--help"], "--data-dir"),
+        (&["admin", "static", "--help"], "tollgate admin static orders list --state pending"),
+        (&["admin", "static", "import", "--help"], "listen_ip,listen_port,exit_ip"),
     ] {
         let (code, out, _) = run(arguments, &[]);
         assert_eq!(code, Some(0));
@@ -135,6 +137,53 @@ fn a_server_starts_serves_an_operator_and_drains() {
 
     let (server, _) = Running::serve(&[], &settings);
     assert_eq!(server.stop(), "", "the token is printed once");
+}
+
+#[test]
+fn static_proxies_are_handled_from_the_shell() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = server_settings(folder.path());
+    let (server, ready) = Running::serve(&[], &settings);
+    let api = text(&ready, "api");
+    let admin =
+        |arguments: &[&str]| run(&[&["admin", "--api", api, "static"], arguments].concat(), &settings);
+    let table = folder.path().join("addresses.csv");
+    let file = table.to_str().expect("UTF-8");
+
+    let create = ["--proxy-type", "res", "--count", "2", "--period", "30", "--price", "500"];
+    assert_eq!(admin(&[&["prices", "create"][..], &create].concat()).0, Some(0));
+    let (_, out, _) = admin(&["prices", "list"]);
+    assert!(out.ends_with("1 of 1\n"), "{out}");
+
+    let import = ["import", file, "--proxy-type", "res", "--country", "us"];
+    std::fs::write(&table, "listen_ip,listen_port\nnowhere,9100\n127.0.9.1,9100\n127.0.9.2,0\n")
+        .expect("written");
+    let (code, out, error) = admin(&import);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(error.contains("\n  line 2: parameter listen_ip is not a valid address"), "{error}");
+    assert!(error.contains("\n  line 4: parameter listen_port must be from 1 to 65535"), "{error}");
+
+    let lines: String = (1..=1200).map(|n| format!("127.0.9.{},{}\n", n % 250 + 1, 9100 + n / 250)).collect();
+    std::fs::write(&table, format!("listen_ip,listen_port\n{lines}")).expect("written");
+    let (code, out, error) = admin(&import);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.starts_with("count  1200\n"), "{out}");
+    assert_eq!(admin(&["stock", "update", "7", "--status", "disabled"]).0, Some(0));
+    let (_, out, _) = admin(&["stock", "list", "--state", "disabled"]);
+    assert!(out.contains("127.0.9.8") && out.ends_with("1 of 1\n"), "{out}");
+
+    let (code, exported, error) = admin(&["stock", "export", "--country", "us"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(exported.starts_with("listen_ip,listen_port,exit_ip,proxy_type,country,state,"), "{exported}");
+    let written: BTreeSet<&str> = exported.lines().skip(1).collect();
+    assert_eq!(written.len(), 1200, "every page of it");
+    assert!(exported.contains("\n127.0.9.8,9100,127.0.9.8,res,us,disabled,0,0,7\r\n"));
+    // What was exported is what an import takes: here it is all there already.
+    std::fs::write(&table, &exported).expect("written");
+    let (code, _, error) = admin(&import);
+    assert_eq!(code, Some(2));
+    assert!(error.starts_with("tollgate: 1200 mistakes, nothing was imported"), "{error}");
+    server.stop();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::callers::Caller;
 use crate::envelope::{Answer, Envelope, ok};
-use crate::words::{ByType, PlanType, Switch};
+use crate::words::{ByType, PlanType, RebuyStatus, Switch};
 
 /// What an account has of one type of traffic.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,15 +63,6 @@ pub(crate) struct Strategy {
     rebuy_plan_type: PlanType,
     /// 续订状态,normal:正常,insufficient:余额不足,failed:续费失败
     rebuy_status: RebuyStatus,
-}
-
-/// 续订状态,normal:正常,insufficient:余额不足,failed:续费失败
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RebuyStatus {
-    Normal,
-    Insufficient,
-    Failed,
 }
 
 /// One bought package.
@@ -134,11 +125,7 @@ impl Strategy {
             rebuy_package_id: settings.rebuy_offer.get(),
             rebuy_traffic_gb: rebuy.as_ref().map_or(0, |offer| offer.traffic_gb),
             rebuy_plan_type: PlanType::of(rebuy.as_ref().map_or("", |offer| &offer.plan_type)),
-            rebuy_status: match settings.rebuy_status.as_str() {
-                "insufficient" => RebuyStatus::Insufficient,
-                "failed" => RebuyStatus::Failed,
-                _ => RebuyStatus::Normal,
-            },
+            rebuy_status: RebuyStatus::of(&settings.rebuy_status),
         }
     }
 }

@@ -1,28 +1,12 @@
-//! Calls 1 to 14 of the source document, field by field: the parameters as the document prints
-//! them, the answers with the names and types that it promises. Only types are compared here; the
-//! snapshots hold the values.
+//! Calls 1 to 14: the account, sub-accounts, the whitelist, traffic.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 
+use super::Kind::{self, Day, Int, Text, Truth, When, Word};
+use super::{SWITCH, check, get, post};
 use crate::common::{ADMIN, Api};
 
-/// The type of a field in the document's samples.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Int,
-    Text,
-    /// `2025-09-14 06:22:26`
-    When,
-    /// `2025-09-07`
-    Day,
-    Truth,
-    Word(&'static [&'static str]),
-}
-
-use Kind::{Day, Int, Text, Truth, When, Word};
-
-const SWITCH: Kind = Word(&["active", "inactive"]);
 const TYPES: Kind = Word(&["residential", "datacenter", "mobile"]);
 const PLANS: Kind = Word(&["personal", "enterprise", "custom"]);
 
@@ -50,48 +34,6 @@ const TREND: &[(&str, Kind)] = &[
     ("day", Day),
     ("remark", Text),
 ];
-
-fn fits(kind: Kind, value: &Value) -> bool {
-    let shaped = |shape: &str| {
-        value.as_str().is_some_and(|text| {
-            let same = |(c, s): (char, char)| if s == '0' { c.is_ascii_digit() } else { c == s };
-            text.len() == shape.len() && text.chars().zip(shape.chars()).all(same)
-        })
-    };
-    match kind {
-        Int => value.is_i64(),
-        Text => value.is_string(),
-        When => shaped("0000-00-00 00:00:00"),
-        Day => shaped("0000-00-00"),
-        Truth => value.is_boolean(),
-        Word(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-    }
-}
-
-fn check(call: &str, fields: &[(&str, Kind)], value: &Value) {
-    for (name, kind) in fields {
-        let field = value.get(name).unwrap_or_else(|| panic!("{call}: no {name} in {value}"));
-        assert!(fits(*kind, field), "{call}: {name} is {field}, not {kind:?}");
-    }
-}
-
-/// A GET call with the document's JSON parameters in its body; by query it must answer the same.
-async fn get(api: &Api, key: &str, path: &str, params: Value) -> Value {
-    let by_body = api.send_json(Method::GET, key, path, &params.to_string()).await;
-    let pairs = params.as_object().unwrap().iter();
-    let text = |value: &Value| value.as_str().map_or(value.to_string(), str::to_owned);
-    let query: Vec<_> = pairs.map(|(name, value)| format!("{name}={}", text(value))).collect();
-    let by_query = api.get(key, &format!("{path}?{}", query.join("&"))).await;
-    assert_eq!(by_body.data(), by_query.data(), "{path}");
-    assert_eq!(by_body.message(), "success");
-    by_body.data().clone()
-}
-
-async fn post(api: &Api, key: &str, path: &str, params: Value) -> Value {
-    let answer = api.post(key, path, params).await;
-    assert_eq!(answer.message(), "success", "{path}");
-    answer.data().clone()
-}
 
 #[tokio::test]
 async fn calls_1_and_2_account_and_wallet() {
