@@ -1,6 +1,7 @@
 //! Hostile callers and racing money around static proxies, on the real program: whatever they try, the
 //! audit that each world ends with finds nothing.
 
+#[expect(dead_code, reason = "these stories have no sub-accounts")]
 mod common;
 
 use common::both_databases;

@@ -221,8 +221,8 @@ async fn every_bad_line_of_a_csv_is_named_as_an_editor_counts_it() {
             (6, "listen_ip"),
             (8, "cells"),
             (9, "listen_ip"),
-            (9, "listen_port"),
             (9, "exit_ip"),
+            (9, "listen_port"),
         ]
     );
     let headless = csv(&api, of, "text/csv", "192.0.2.1,8080\n192.0.2.2,8080\n").await;
