@@ -21,7 +21,7 @@ statements! {
 pub struct Change {
     /// Its version; each is one more than the one before.
     pub version: i64,
-    /// account, sub_account, whitelist or exits.
+    /// account, sub_account, whitelist, exits, static or static_order.
     pub kind: String,
     /// Which; 0 for exits.
     pub id: i64,

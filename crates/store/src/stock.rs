@@ -41,8 +41,9 @@ statements! {
     /// Counts no further than it has to.
     COUNT_FREE = "SELECT COUNT(*) FROM (SELECT id FROM stock_items
                   WHERE static_type = ?1 AND country = ?2 AND state = 'free' LIMIT ?3) AS enough";
-    LEASE = "UPDATE stock_items SET state = 'leased', updated_at = ?4 WHERE id IN (SELECT id FROM stock_items
-             WHERE static_type = ?1 AND country = ?2 AND state = 'free' ORDER BY id LIMIT ?3) RETURNING id";
+    LEASE = "UPDATE stock_items SET state = 'leased', updated_at = ?4 WHERE state = 'free' AND id IN
+             (SELECT id FROM stock_items WHERE static_type = ?1 AND country = ?2 AND state = 'free' ORDER BY id LIMIT ?3)
+             RETURNING id";
     LEASE_ONE = "UPDATE stock_items SET state = 'leased', updated_at = ?4
                  WHERE id = ?1 AND static_type = ?2 AND country = ?3 AND state = 'free'";
     SET_STATE = "UPDATE stock_items SET state = ?2, release_at = ?3, updated_at = ?4 WHERE id = ?1";
