@@ -14,8 +14,10 @@ mod clock;
 pub mod database;
 mod origin;
 pub mod postgres;
+pub mod receiver;
 pub mod world;
 
 pub use clock::FakeClock;
 pub use database::{TestDb, databases};
 pub use origin::Origin;
+pub use receiver::Receiver;

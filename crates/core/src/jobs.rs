@@ -8,7 +8,8 @@
 //!
 //! What a job does is decided by the state that it finds, never by what it was written for: it may
 //! come late, or twice. Whoever writes a job about an account holds that account's wallet, and so
-//! does the transaction that does it; the job's own row is touched last.
+//! does the transaction that does it; the job's own row is touched last. (Deliveries of notices have
+//! a lock of their own: see [`crate::notices`].)
 
 use std::pin::Pin;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Stock: the addresses that the operator can lease out, in pools by type and country.
+//! Stock: the addresses that the operator can lease out, in shelves by type and country.
 
 use std::net::IpAddr;
 
@@ -20,12 +20,12 @@ macro_rules! items {
 }
 
 statements! {
-    MAKE_POOL = "INSERT INTO stock_pools (static_type, country) VALUES (?1, ?2)
+    MAKE_SHELF = "INSERT INTO stock_shelves (static_type, country) VALUES (?1, ?2)
                  ON CONFLICT (static_type, country) DO NOTHING";
     /// Held to the end of the transaction by whoever takes stock: it sees all that those before it
     /// have left.
-    LOCK_POOL = "SELECT country FROM stock_pools WHERE static_type = ?1 AND country = ?2{for_update}";
-    HAS_POOL = "SELECT country FROM stock_pools WHERE static_type = ?1 AND country = ?2";
+    LOCK_SHELF = "SELECT country FROM stock_shelves WHERE static_type = ?1 AND country = ?2{for_update}";
+    HAS_SHELF = "SELECT country FROM stock_shelves WHERE static_type = ?1 AND country = ?2";
     INSERT = "INSERT INTO stock_items (static_type, country, listen_ip, listen_port, exit_ip, state, created_at, updated_at)
               VALUES (?1, ?2, ?3, ?4, ?5, 'free', ?6, ?6)
               ON CONFLICT (listen_ip, listen_port) DO NOTHING RETURNING id";
@@ -49,12 +49,12 @@ statements! {
     SET_STATE = "UPDATE stock_items SET state = ?2, release_at = ?3, updated_at = ?4 WHERE id = ?1";
     SET_EXIT = "UPDATE stock_items SET exit_ip = ?2, updated_at = ?3 WHERE id = ?1";
     /// Where something is free, or can be ordered to be delivered later.
-    ORDERABLE = "SELECT pool.static_type, pool.country FROM stock_pools pool
-                 WHERE EXISTS (SELECT 1 FROM stock_items s WHERE s.static_type = pool.static_type
-                               AND s.country = pool.country AND s.state = 'free')
-                    OR EXISTS (SELECT 1 FROM static_prices p WHERE p.static_type = pool.static_type
+    ORDERABLE = "SELECT shelf.static_type, shelf.country FROM stock_shelves shelf
+                 WHERE EXISTS (SELECT 1 FROM stock_items s WHERE s.static_type = shelf.static_type
+                               AND s.country = shelf.country AND s.state = 'free')
+                    OR EXISTS (SELECT 1 FROM static_prices p WHERE p.static_type = shelf.static_type
                                AND p.back_orders = 1 AND p.on_sale = 1)
-                 ORDER BY pool.country, pool.static_type";
+                 ORDER BY shelf.country, shelf.static_type";
     /// Every item, with each proxy that holds it, and whether they are of one type and country.
     HOLDINGS = "SELECT s.id, s.state, p.state,
                        CASE WHEN p.static_type <> s.static_type OR p.country <> s.country THEN 1 ELSE 0 END
@@ -104,22 +104,22 @@ pub struct NewItem {
     pub exit_ip: IpAddr,
 }
 
-/// Makes a pool, where there is none yet.
-pub fn make_pool(tx: &mut Tx<'_>, static_type: StaticType, country: Country) -> Result<(), Error> {
-    tx.execute(MAKE_POOL, params![static_type, &country]).map(drop)
+/// Makes a shelf, where there is none yet.
+pub fn make_shelf(tx: &mut Tx<'_>, static_type: StaticType, country: Country) -> Result<(), Error> {
+    tx.execute(MAKE_SHELF, params![static_type, &country]).map(drop)
 }
 
-/// Locks a pool to the end of the transaction; answers whether there is one.
-pub fn lock_pool(tx: &mut Tx<'_>, static_type: StaticType, country: Country) -> Result<bool, Error> {
-    Ok(tx.opt(LOCK_POOL, params![static_type, &country], |row| row.text(0))?.is_some())
+/// Locks a shelf to the end of the transaction; answers whether there is one.
+pub fn lock_shelf(tx: &mut Tx<'_>, static_type: StaticType, country: Country) -> Result<bool, Error> {
+    Ok(tx.opt(LOCK_SHELF, params![static_type, &country], |row| row.text(0))?.is_some())
 }
 
 /// Whether there ever was stock of a type in a country.
-pub fn has_pool(tx: &mut Tx<'_>, static_type: StaticType, country: Country) -> Result<bool, Error> {
-    Ok(tx.opt(HAS_POOL, params![static_type, &country], |row| row.text(0))?.is_some())
+pub fn has_shelf(tx: &mut Tx<'_>, static_type: StaticType, country: Country) -> Result<bool, Error> {
+    Ok(tx.opt(HAS_SHELF, params![static_type, &country], |row| row.text(0))?.is_some())
 }
 
-/// Adds an item to a pool; `None` where the address and port are in stock already.
+/// Adds an item to a shelf; `None` where the address and port are in stock already.
 pub fn insert(
     tx: &mut Tx<'_>,
     static_type: StaticType,
@@ -169,7 +169,7 @@ pub fn totals(tx: &mut Tx<'_>) -> Result<Vec<(StaticType, String, i64)>, Error> 
     tx.all(TOTALS, params![], |row| Ok((word(row, 0)?, row.text(1)?, row.i64(2)?)))
 }
 
-/// How many items of a pool are free; no more than so many are counted.
+/// How many items of a shelf are free; no more than so many are counted.
 pub fn count_free(
     tx: &mut Tx<'_>,
     static_type: StaticType,
@@ -179,7 +179,7 @@ pub fn count_free(
     tx.one(COUNT_FREE, params![static_type, &country, most], |row| row.i64(0))
 }
 
-/// Leases so many free items of a locked pool, or as many as there are; answers which.
+/// Leases so many free items of a locked shelf, or as many as there are; answers which.
 pub fn lease(
     tx: &mut Tx<'_>,
     static_type: StaticType,
@@ -193,7 +193,7 @@ pub fn lease(
     Ok(leased)
 }
 
-/// Leases one item of a locked pool; false where it is not of the pool, or not free.
+/// Leases one item of a locked shelf; false where it is not of the shelf, or not free.
 pub fn lease_one(
     tx: &mut Tx<'_>,
     id: StockId,
@@ -220,7 +220,7 @@ pub fn set_exit(tx: &mut Tx<'_>, id: StockId, exit_ip: IpAddr, now: Time) -> Res
     tx.execute(SET_EXIT, params![id, &exit_ip.to_string(), now]).map(drop)
 }
 
-/// Pools of which something can be ordered now, by country.
+/// Shelves of which something can be ordered now, by country.
 pub fn orderable(tx: &mut Tx<'_>) -> Result<Vec<(StaticType, Country)>, Error> {
     tx.all(ORDERABLE, params![], |row| Ok((word(row, 0)?, word(row, 1)?)))
 }

@@ -246,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn every_event_is_on_the_page_for_customers() {
+        let page = include_str!("../../../docs/webhooks.md");
+        for kind in EventKind::ALL {
+            assert!(page.contains(&format!("\n| `{kind}` |")), "{kind} is not in docs/webhooks.md");
+        }
+    }
+
+    #[test]
     fn a_receiver_that_is_gone_is_told_from_one_that_fails() {
         assert_eq!(not_taken(&SendError::Gone).prospect, Prospect::SwitchOff);
         assert_eq!(not_taken(&SendError::Unsendable("it is too long")).prospect, Prospect::GiveUp);

@@ -5,7 +5,7 @@
 //! or left to expire. Time that was paid for is a **term** of a proxy, and never changed.
 //!
 //! Everything about a proxy happens under the lock of its account's wallet; whoever takes stock of
-//! a type and country holds the lock of that pool. Locks are taken in this order: wallet, pool,
+//! a type and country holds the lock of that shelf. Locks are taken in this order: wallet, shelf,
 //! rows of both, then what `events`, `jobs` and `directory` write.
 
 mod credentials;

@@ -67,7 +67,7 @@ pub async fn quote(core: &Core, account: AccountId, ask: OrderRequest) -> Result
     core.db()
         .read(move |tx| {
             let price = price_of(tx, &ask)?;
-            if !store::stock::has_pool(tx, price.static_type, country)? {
+            if !store::stock::has_shelf(tx, price.static_type, country)? {
                 return Err(nothing_there());
             }
             let free = store::stock::count_free(tx, price.static_type, country, price.count)?;
@@ -164,7 +164,7 @@ impl Placing<'_> {
     /// Takes what is ordered from stock; `None` where it is to be delivered later.
     fn take(&self, tx: &mut Tx<'_>, price: &Price) -> Result<Option<Vec<StockId>>, Error> {
         let (kind, country) = (price.static_type, self.country);
-        if !store::stock::lock_pool(tx, kind, country)? {
+        if !store::stock::lock_shelf(tx, kind, country)? {
             return Err(nothing_there());
         }
         let free = store::stock::count_free(tx, kind, country, price.count)?;

@@ -61,7 +61,7 @@ fn take(
     named: &[StockId],
     now: Time,
 ) -> Result<Vec<StockId>, Error> {
-    store::stock::lock_pool(tx, price.static_type, country)?;
+    store::stock::lock_shelf(tx, price.static_type, country)?;
     let count = usize::try_from(price.count).unwrap_or(usize::MAX);
     if named.is_empty() {
         let taken = store::stock::lease(tx, price.static_type, country, price.count, now)?;

@@ -117,7 +117,7 @@ fn another(tx: &mut Tx<'_>, proxy: &Proxy, now: Time) -> Result<Option<Place>, E
         return Ok(None);
     }
     let (kind, country) = (proxy.static_type, proxy.country);
-    store::stock::lock_pool(tx, kind, country)?;
+    store::stock::lock_shelf(tx, kind, country)?;
     let Some(stock) = store::stock::lease(tx, kind, country, 1, now)?.pop() else { return Ok(None) };
     let item = store::stock::by_id(tx, stock)?;
     let item =

@@ -54,8 +54,8 @@ pub async fn import(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            store::stock::make_pool(tx, static_type, country)?;
-            store::stock::lock_pool(tx, static_type, country)?;
+            store::stock::make_shelf(tx, static_type, country)?;
+            store::stock::lock_shelf(tx, static_type, country)?;
             let (mut ids, mut bad) = (Vec::with_capacity(lines.len()), bad.clone());
             for (line, new) in &lines {
                 match store::stock::insert(tx, static_type, country, new, now)? {
@@ -269,7 +269,7 @@ fn hold_item(tx: &mut Tx<'_>, seen: &Item) -> Result<Option<Item>, Error> {
     if let Some((_, account)) = seen.holder {
         crate::wallets::lock(tx, account)?;
     }
-    store::stock::lock_pool(tx, seen.static_type, seen.country)?;
+    store::stock::lock_shelf(tx, seen.static_type, seen.country)?;
     let item = store::stock::lock(tx, seen.id)?.ok_or(Error::NotFound(Noun::StockItem))?;
     Ok(Some(item).filter(|item| item.holder == seen.holder))
 }
@@ -372,8 +372,8 @@ fn put_back(
 /// # Errors
 /// Those of the store.
 pub async fn countries(core: &Core, types: Vec<StaticType>) -> Result<Vec<Country>, Error> {
-    let pools = core.db().read(|tx| Ok::<_, Error>(store::stock::orderable(tx)?)).await?;
-    let wanted = pools.into_iter().filter(|(static_type, _)| types.contains(static_type));
+    let shelves = core.db().read(|tx| Ok::<_, Error>(store::stock::orderable(tx)?)).await?;
+    let wanted = shelves.into_iter().filter(|(static_type, _)| types.contains(static_type));
     let countries: BTreeSet<Country> = wanted.map(|(_, country)| country).collect();
     Ok(countries.into_iter().collect())
 }

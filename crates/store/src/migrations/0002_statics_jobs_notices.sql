@@ -18,9 +18,9 @@ CREATE TABLE static_prices (
     updated_at {int} NOT NULL
 ) {strict};
 
--- Every type and country of which there ever was stock. Whoever takes stock holds its pool's row
+-- Every type and country of which there ever was stock. Whoever takes stock holds its shelf's row
 -- locked: of those who race for the last of it none is refused while some is left.
-CREATE TABLE stock_pools (
+CREATE TABLE stock_shelves (
     static_type TEXT NOT NULL CHECK (static_type IN ('res', 'dc', 'ipv6')),
     country TEXT NOT NULL,
     PRIMARY KEY (static_type, country)
@@ -39,7 +39,7 @@ CREATE TABLE stock_items (
     created_at {int} NOT NULL,
     updated_at {int} NOT NULL,
     UNIQUE (listen_ip, listen_port),
-    FOREIGN KEY (static_type, country) REFERENCES stock_pools (static_type, country),
+    FOREIGN KEY (static_type, country) REFERENCES stock_shelves (static_type, country),
     CHECK ((state = 'grace') = (release_at IS NOT NULL))
 ) {strict};
 CREATE INDEX stock_free ON stock_items (static_type, country, id) WHERE state = 'free';

@@ -72,6 +72,37 @@ pub(crate) fn insert(tx: &mut Tx<'_>) -> Result<(), Error> {
             [71, 1, "operator", "account.created", 7, "account:7", TEXT],
             [72, 2, "operator", "account.created", 9, "account:9", "{}"];
         directory_log (version, kind, ref_id, at): [8, "account", 7, 1], [9, "exits", 0, 2];
+        static_prices (id, static_type, count, period, price, discount, back_orders, on_sale, created_at, updated_at):
+            [81, "res", 1, 30, max, 100, true, false, min, max];
+        stock_shelves (static_type, country): ["res", "us"];
+        stock_items (id, static_type, country, listen_ip, listen_port, exit_ip, state, release_at, created_at,
+                     updated_at):
+            [82, "res", "us", "192.0.2.1", 65_535, "2001:db8::2", "grace", max, 1, 2],
+            [83, "res", "us", "192.0.2.1", 1, "192.0.2.1", "free", None::<i64>, 1, 2];
+        static_orders (id, order_no, account_id, kind, static_type, country, protocol, price_id, count, amount,
+                       state, created_at, updated_at):
+            [84, "16987AE6182", 7, "purchase", "res", "us", "http/socks5", 81, 2, max, "completed", 1, 2];
+        static_proxies (id, account_id, order_id, price_id, stock_id, static_type, country, protocol, username,
+                        password_sealed, password_tag, remark, state, expires_at, created_at, updated_at):
+            [85, 7, 84, 81, 82, "res", "us", "http/socks5", "s1", bytes, none, TEXT, "grace", 1, 1, 2],
+            [86, 7, 84, 81, None::<i64>, "res", "us", "http", "s2", none, bytes, "", "ended", max, 1, 2];
+        static_terms (id, proxy_id, order_id, amount, starts_at, ends_at, refunded):
+            [87, 85, 84, max, 0, 1, 0], [88, 86, 84, max, min, max, max];
+        static_requests (id, proxy_id, account_id, kind, asked_by, reason, state, old_address, amount, created_at,
+                         updated_at):
+            [89, 85, 7, "replace", "account:7", TEXT, "asked", "192.0.2.1:65535", 0, 1, 2];
+        static_counters (proxy_id, gateway_id, boot_id, bytes_up, bytes_down, connections, updated_at):
+            [85, min, max, max, 0, 1, 2];
+        static_usage (proxy_id, day, bytes_up, bytes_down, connections): [85, -1, max, 0, 1];
+        jobs (id, kind, subject, run_at, state, claim, attempts, last_error, created_at, updated_at):
+            [91, "static.expiry", "85", max, "waiting", max, 0, "", 1, 2],
+            [92, "pruning", TEXT, min, "dead", 1, max, TEXT, 1, 2];
+        events (account_id, seq, kind, data, at): [7, max, "static.expired", TEXT, 1];
+        event_heads (account_id, last_seq): [7, max], [9, 0];
+        notice_channels (account_id, channel, target, secret_sealed, old_secret_sealed, language, status, sent_seq,
+                         last_error, created_at, updated_at):
+            [7, "webhook", TEXT, bytes, none, "zh", "active", max, TEXT, 1, 2],
+            [7, "email", "ann@example.com", None::<&[u8]>, None::<&[u8]>, "en", "inactive", 0, "", 1, 2];
     }
     Ok(())
 }
