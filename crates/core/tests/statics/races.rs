@@ -170,7 +170,7 @@ on_both_databases! {
         world.clock.advance(DAY * 27);
         // Somebody claims the job and is not heard of again.
         let (now, until) = (world.now(), world.now().plus(jobs::CLAIM_TTL));
-        let claim = world.core.db().write(move |tx| tollgate_store::jobs::claim(tx, now, until, 8));
+        let claim = world.core.db().write(move |tx| tollgate_store::jobs::claim(tx, false, now, until, 8));
         let claimed = claim.await.unwrap();
         assert_eq!(claimed.len(), 1);
         world.work_claimed().await;
