@@ -10,6 +10,7 @@ use utoipa::openapi::path::{HttpMethod, Operation, ParameterIn};
 use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayItems, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, Ref, RefOr, Required, ResponseBuilder, Schema,
     SecurityRequirement,
@@ -46,6 +47,18 @@ const DOCUMENTED: [&str; 23] = [
     "/api/users/static/dc/list",
     "/api/users/static/auto-rebuy",
     "/api/users/static/remark",
+];
+
+/// The groups of calls, in the order in which they are shown: the source document's, then what goes
+/// beyond it.
+const GROUPS: [(&str, &str); 7] = [
+    ("基础信息", "The account, its API key and its wallet"),
+    ("子账号管理", "Proxy logins with limits of their own"),
+    ("白名单管理", "Addresses that enter without a password; where to connect, and why it was refused"),
+    ("流量管理", "Packages of traffic, and what was used"),
+    ("静态代理", "Addresses leased by the month"),
+    ("通知", "Being told of what happens: events, webhooks, e-mail"),
+    ("operator", "The operator's calls, with the operator's token"),
 ];
 
 /// What any call may answer besides what it says itself.
@@ -92,7 +105,8 @@ pub fn openapi() -> OpenApi {
 /// Every call with its handler.
 pub(crate) fn calls() -> OpenApiRouter<ApiState> {
     let info = InfoBuilder::new().title("Tollgate").version("1").description(Some(ABOUT)).build();
-    let mut document = OpenApiBuilder::new().info(info).build();
+    let group = |(name, about)| TagBuilder::new().name(name).description(Some(about)).build();
+    let mut document = OpenApiBuilder::new().info(info).tags(Some(GROUPS.map(group))).build();
     let components = document.components.get_or_insert_default();
     let bearer =
         |about: &str| HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about)).build();

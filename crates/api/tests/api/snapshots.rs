@@ -213,6 +213,18 @@ snapshots! {
 }
 
 #[test]
+fn every_call_belongs_to_a_group_that_is_explained() {
+    let document = serde_json::to_value(tollgate_api::openapi()).unwrap();
+    let groups: Vec<_> = document["tags"].as_array().unwrap().iter().map(|group| &group["name"]).collect();
+    assert_eq!((groups.first(), groups.last()), (Some(&&json!("基础信息")), Some(&&json!("operator"))));
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for operation in item.as_object().unwrap().values() {
+            assert!(groups.contains(&&operation["tags"][0]), "{path}");
+        }
+    }
+}
+
+#[test]
 fn openapi_document() {
     insta::assert_json_snapshot!("openapi", serde_json::to_value(tollgate_api::openapi()).unwrap());
 }
