@@ -92,6 +92,8 @@ pub enum Unreadable {
     TooSlow,
     /// The CSV cannot be read from this line on: quotes that do not fit, or not UTF-8.
     Csv(usize),
+    /// The first line of the CSV is no header, or one without this column.
+    CsvHeader(&'static str),
     /// The template of an export holds what none may hold.
     Template,
     /// The `Idempotency-Key` header is not 1 to 255 visible ASCII characters, or comes twice.

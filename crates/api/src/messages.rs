@@ -40,6 +40,9 @@ pub(crate) fn invalid(field: &str, rule: Rule, language: Language) -> String {
     let (zh, en) = match rule {
         Rule::Required => ("为必填项".into(), "is required".into()),
         Rule::WrongType => ("类型错误".into(), "has the wrong type".into()),
+        Rule::Length { min, max } if min == max => {
+            (format!("长度必须为 {min} 个字符"), format!("must be {min} characters long"))
+        }
         Rule::Length { min, max } => {
             (format!("长度必须为 {min} 到 {max} 个字符"), format!("must be {min} to {max} characters long"))
         }
@@ -98,6 +101,7 @@ fn bad_lines(lines: &[BadLine], language: Language) -> String {
     let (count, line) = (lines.len(), lines.first().map_or(0, |bad| bad.line));
     match language {
         Language::Zh => format!("共 {count} 处错误，未导入任何内容；第 {line} 行：{first}"),
+        Language::En if count == 1 => format!("nothing was imported; line {line}: {first}"),
         Language::En => format!("{count} mistakes, nothing was imported; line {line}: {first}"),
     }
 }
@@ -119,6 +123,14 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
                 Language::Zh => format!("CSV 从第 {line} 行起无法解析：引号不成对，或不是 UTF-8 编码"),
                 Language::En => format!(
                     "the CSV cannot be read from line {line} on: quotes that do not fit, or not UTF-8"
+                ),
+            };
+        }
+        Unreadable::CsvHeader(column) => {
+            return match language {
+                Language::Zh => format!("CSV 的首行必须是以逗号分隔的列名，缺少 {column}"),
+                Language::En => format!(
+                    "the CSV's first line must name its columns, with commas between; {column} is missing"
                 ),
             };
         }
@@ -213,6 +225,13 @@ mod tests {
             }
             assert_ne!(error.message(Language::Zh), error.message(Language::En));
         }
+    }
+
+    #[test]
+    fn one_length_is_told_as_one() {
+        let error = ApiError::invalid("country", Rule::Length { min: 2, max: 2 });
+        assert_eq!(error.message(Language::En), "parameter country must be 2 characters long");
+        assert_eq!(error.message(Language::Zh), "参数 country 长度必须为 2 个字符");
     }
 
     #[test]

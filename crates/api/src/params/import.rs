@@ -29,6 +29,12 @@ pub(crate) struct Import<P, I> {
     pub(crate) rows: Vec<Row<I>>,
 }
 
+/// A row's names for its fields.
+pub(crate) trait Columns {
+    /// Those that the header of a CSV must have.
+    const NEEDED: &'static [&'static str];
+}
+
 /// A row of a table.
 #[derive(Debug)]
 pub(crate) struct Row<I> {
@@ -43,7 +49,7 @@ where
     S: Send + Sync,
     Bounds: FromRef<S>,
     P: DeserializeOwned,
-    I: DeserializeOwned,
+    I: DeserializeOwned + Columns,
 {
     type Rejection = ApiError;
 
@@ -63,7 +69,7 @@ where
     }
 }
 
-impl<P: DeserializeOwned, I: DeserializeOwned> Import<P, I> {
+impl<P: DeserializeOwned, I: DeserializeOwned + Columns> Import<P, I> {
     fn from_json(bytes: &Bytes) -> Result<Self, ApiError> {
         let mut fields = if bytes.is_empty() { Fields::default() } else { Fields::from_json(bytes)? };
         let items = fields.take("items")?;
@@ -88,7 +94,11 @@ impl<P: DeserializeOwned, I: DeserializeOwned> Import<P, I> {
             csv_broken(before.iter().filter(|byte| **byte == b'\n').count() + 1)
         })?;
         let mut lines = csv::parse(text).map_err(csv_broken)?.into_iter();
-        let header = lines.next().map(|line| line.cells).unwrap_or_default();
+        let Some(header) = lines.next().map(|line| line.cells) else { return Err(miscounted()) };
+        // A table without a header, or with semicolons, would else be wrong in every line.
+        if let Some(missing) = I::NEEDED.iter().find(|name| !header.iter().any(|cell| cell == *name)) {
+            return Err(ApiError::Unreadable(Unreadable::CsvHeader(missing)));
+        }
         check_count(lines.len())?;
         Ok(Self { params, rows: lines.map(|line| row_of(&header, line)).collect() })
     }
@@ -116,8 +126,12 @@ impl<I: DeserializeOwned> Row<I> {
 fn check_count(count: usize) -> Result<(), ApiError> {
     match (1..=MOST_ITEMS).contains(&count) {
         true => Ok(()),
-        false => Err(ApiError::invalid("items", Rule::Count { min: 1, max: MOST_ITEMS })),
+        false => Err(miscounted()),
     }
+}
+
+fn miscounted() -> ApiError {
+    ApiError::invalid("items", Rule::Count { min: 1, max: MOST_ITEMS })
 }
 
 fn csv_broken(line: usize) -> ApiError {

@@ -21,7 +21,7 @@ use crate::state::Bounds;
 use fields::Fields;
 
 pub(crate) use header::Idempotency;
-pub(crate) use import::{Import, Row};
+pub(crate) use import::{Columns, Import, Row};
 pub(crate) use path::PathId;
 
 /// The parameters of a call.

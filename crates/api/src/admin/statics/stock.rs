@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::callers::Operator;
 use crate::envelope::{Answer, Envelope, List, ok};
 use crate::error::ApiError;
-use crate::params::{Filters, Import, Params, PathId, Row};
+use crate::params::{Columns, Filters, Import, Params, PathId, Row};
 use crate::words::{StaticTypeWord, ip_address};
 
 /// What is said of all the addresses of an import.
@@ -50,6 +50,10 @@ pub(crate) struct StockImportItem {
     /// The address that it leaves from; the same where absent.
     #[schema(schema_with = exit_ip)]
     exit_ip: Option<String>,
+}
+
+impl Columns for StockImportItem {
+    const NEEDED: &'static [&'static str] = &["listen_ip", "listen_port"];
 }
 
 /// The address that a proxy is reached at.

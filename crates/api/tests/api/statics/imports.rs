@@ -225,8 +225,16 @@ async fn every_bad_line_of_a_csv_is_named_as_an_editor_counts_it() {
             (9, "listen_port"),
         ]
     );
-    let headless = csv(&api, of, "text/csv", "192.0.2.1,8080\n192.0.2.2,8080\n").await;
-    assert_eq!(bad(&headless), [(2, "listen_ip")], "the first line is a header");
+    for (table, missing) in [
+        ("192.0.2.1,8080\n", "listen_ip"),
+        ("192.0.2.1,8080\n192.0.2.2,8080\n", "listen_ip"),
+        ("listen_ip;listen_port\n192.0.2.1;8080\n", "listen_ip"),
+        ("listen_ip,port\n192.0.2.1,8080\n", "listen_port"),
+    ] {
+        let answer = csv(&api, of, "text/csv", table).await;
+        assert_eq!(answer.code(), 40000, "the first line is a header");
+        assert!(answer.message().contains(missing), "{}", answer.message());
+    }
     let doubled = csv(&api, of, "text/csv", "listen_ip,listen_ip,listen_port\n192.0.2.1,192.0.2.2,1\n").await;
     assert_eq!(bad(&doubled), [(2, "listen_ip")]);
     for (table, line) in [
