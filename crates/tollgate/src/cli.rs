@@ -125,7 +125,9 @@ Examples:
   tollgate admin static import addresses.csv --proxy-type res --country us
   tollgate admin --json accounts list | jq .data.records
 
-The token is TOLLGATE_ADMIN_TOKEN, or the one in DATA_DIR/admin-token.")]
+The token is TOLLGATE_ADMIN_TOKEN, or the one in DATA_DIR/admin-token.
+
+Exit status: 0 done, 2 refused or not asked; standard error says why, or with --json the answer.")]
     Admin(Box<AdminArgs>),
 }
 

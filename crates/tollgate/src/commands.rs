@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use secrecy::SecretString;
 
+use crate::FAILED;
 use crate::admin::{self, Client};
 use crate::cli::AdminArgs;
 use crate::data_dir::DataDir;
@@ -78,7 +79,7 @@ pub async fn admin(args: &AdminArgs, settings: &Settings) -> anyhow::Result<Exit
     let answer = client.call(&call).await?;
     if args.json {
         say(&format!("{:#}\n", answer.envelope))?;
-        return Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) });
+        return Ok(if answer.is_success() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) });
     }
     say(&admin::print(answer.data()?))
 }

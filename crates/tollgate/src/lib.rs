@@ -34,7 +34,7 @@ use crate::cli::{Cli, Command, DbCommand};
 use crate::settings::{Flags, Layers, Settings, SettingsError};
 
 /// Something kept the program from doing what it was asked.
-const FAILED: u8 = 2;
+pub(crate) const FAILED: u8 = 2;
 
 /// The whole program.
 pub fn main() -> ExitCode {

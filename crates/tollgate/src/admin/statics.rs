@@ -216,7 +216,7 @@ pub enum RequestsCommand {
         #[arg(long)]
         note: Option<String>,
     },
-    /// Refuse
+    /// Refuse: the proxy goes on as it is, and the customer reads the note
     Refuse {
         /// The request's id
         id: i64,

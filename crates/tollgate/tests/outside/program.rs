@@ -128,6 +128,10 @@ fn a_server_starts_serves_an_operator_and_drains() {
     let (code, out, error) = admin(&["accounts", "recharge", "99", "--amount", "500", "--reference", "r1"]);
     assert_eq!((code, out.as_str()), (Some(2), ""));
     assert!(error.contains("code 40400"), "{error}");
+    let (code, out, _) =
+        admin(&["--json", "accounts", "recharge", "99", "--amount", "5", "--reference", "r2"]);
+    assert_eq!(code, Some(2), "a refusal is one in either form");
+    assert!(out.contains("40400"), "{out}");
 
     let printed = server.stop();
     assert!(printed.starts_with("The operator's token is "), "{printed}");
