@@ -74,6 +74,9 @@ pub(crate) fn invalid(field: &str, rule: Rule, language: Language) -> String {
             ("的主机没有可访问的公网地址".into(), "names a host that has no public address".into())
         }
         Rule::Immutable => ("不可修改".into(), "cannot be changed".to_owned()),
+        Rule::Count { min, max } if min == max => {
+            (format!("数量必须为 {min} 个"), format!("must be {min} in number"))
+        }
         Rule::Count { min, max } => {
             (format!("数量必须为 {min} 到 {max} 个"), format!("must be {min} to {max} in number"))
         }
@@ -228,10 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn one_length_is_told_as_one() {
+    fn one_length_and_one_number_are_told_as_one() {
         let error = ApiError::invalid("country", Rule::Length { min: 2, max: 2 });
         assert_eq!(error.message(Language::En), "parameter country must be 2 characters long");
         assert_eq!(error.message(Language::Zh), "参数 country 长度必须为 2 个字符");
+        let error = ApiError::invalid("stock_ids", Rule::Count { min: 8, max: 8 });
+        assert_eq!(error.message(Language::En), "parameter stock_ids must be 8 in number");
+        assert_eq!(error.message(Language::Zh), "参数 stock_ids 数量必须为 8 个");
     }
 
     #[test]
