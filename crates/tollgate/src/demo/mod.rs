@@ -7,7 +7,7 @@ mod tour;
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -34,7 +34,9 @@ pub async fn run(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow:
     let mut signals = Signals::listen()?;
     let listener = listen_at_origin().await?;
     let origin = listener.local_addr().context("the origin has no address")?;
-    let serving = tokio::spawn(origin::serve(listener));
+    // For static proxies that leave by IPv6; some machines have none.
+    let besides = TcpListener::bind((Ipv6Addr::LOCALHOST, origin.port())).await.ok();
+    let serving = tokio::spawn(origin::serve(listener, besides));
     let started = match serve::start(&settings, &mut signals).await {
         // Somebody else was quicker: another demo, say.
         Err(error) if is_taken(&error) => serve::start(&stage.settings(&listeners())?, &mut signals).await,
@@ -83,7 +85,7 @@ impl<'g> Stage<'g> {
     fn settings(&self, elsewhere: &[Listener]) -> Result<Settings, SettingsError> {
         let mut own = vec![
             ("gateway.allow_destinations", "127.0.0.0/8,::1/128".to_owned()),
-            ("gateway.hosts", format!("{ORIGIN_NAME}=127.0.0.1")),
+            ("gateway.hosts", format!("{ORIGIN_NAME}=127.0.0.1,{ORIGIN_NAME}=::1")),
             ("notices.allow_destinations", "127.0.0.0/8,::1/128".to_owned()),
             ("notices.allow_http", "true".to_owned()),
             ("api.allow_private_whitelist", "true".to_owned()),

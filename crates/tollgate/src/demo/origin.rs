@@ -56,10 +56,19 @@ struct Connection {
 
 type Shared = Arc<Mutex<Counts>>;
 
-/// Serves until the task is dropped.
-pub(super) async fn serve(listener: TcpListener) {
+/// Serves on one address or two, counting both together, until the task is dropped.
+pub(super) async fn serve(listener: TcpListener, besides: Option<TcpListener>) {
     let counts = Shared::default();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let second = async {
+        if let Some(besides) = besides {
+            accept(besides, counts.clone(), places.clone()).await;
+        }
+    };
+    tokio::join!(accept(listener, counts.clone(), places.clone()), second);
+}
+
+async fn accept(listener: TcpListener, counts: Shared, places: Arc<Semaphore>) {
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
@@ -316,7 +325,7 @@ mod tests {
     async fn start() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(serve(listener));
+        tokio::spawn(serve(listener, None));
         address
     }
 

@@ -105,6 +105,27 @@ fn every_line_works_as_it_is_and_every_byte_is_accounted_for() {
 }
 
 #[test]
+fn a_static_proxy_for_ipv6_reaches_the_origin_by_it() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("this machine has no IPv6");
+        return;
+    }
+    let mut demo = start(&[]);
+    let behind = demo.lines.split("origin.test:").nth(1).expect("the origin's name");
+    let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    demo.lines = demo
+        .lines
+        .replace(r#""proxy_type":"res""#, r#""proxy_type":"ipv6""#)
+        .replace(r#""price_package_id":2"#, r#""price_package_id":5"#)
+        .replace("static/res/list", "static/dc/list")
+        .replace(&format!("127.0.0.1:{port}/ip"), &format!("origin.test:{port}/ip"));
+    let ordered = answers(&demo, "# Three static addresses");
+    assert_eq!(ordered[1]["data"]["records"][0]["exit_ip"], "::1", "{ordered:?}");
+    assert_eq!(paste(&demo, "# Through each of them"), ["::1"; 2]);
+    demo.running.stop();
+}
+
+#[test]
 fn a_demo_on_kept_data_goes_on_where_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let flags = ["--data-dir", folder.path().to_str().expect("UTF-8")];
