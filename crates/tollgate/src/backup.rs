@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use tollgate_core::audit::{self, Report};
 use tollgate_core::directory;
 use tollgate_core::keys::{Keys, Proof, proof_in};
@@ -126,6 +126,7 @@ pub fn copy(args: &CopyArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
     existing(&from)?;
     // Parsed here, where it is not repeated if it is wrong: it may hold a password.
     let to: DbUrl = args.to.parse().context("--to")?;
+    ensure!(from.to_string() != to.to_string(), "{from} is the database itself; --to names another one");
     let options = Options::new(SystemClock.now());
     let mut source = Source::alone(&from, &options).with_context(|| {
         format!("{from} cannot be copied: what a server writes to it later would be lost")

@@ -346,6 +346,10 @@ fn a_database_is_copied_with_the_server_stopped_and_says_what_to_set_next() {
     let (code, _, error) = run(&copy, &settings);
     assert_eq!(code, Some(2), "it is not empty any more");
     assert!(error.contains("not empty"), "{error}");
+    let itself = format!("sqlite:{}", text(&used.data.path().join("tollgate.db")));
+    let (code, _, error) = run(&["db", "copy", "--to", &itself], &settings);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("is the database itself"), "{error}");
     let (code, _, error) = run(&["db", "copy", "--to", "mysql://root:hunter2@h/x"], &settings);
     assert_eq!(code, Some(2));
     assert!(error.contains("--to: a database is given as") && !error.contains("hunter2"), "{error}");
