@@ -114,7 +114,7 @@ pub fn write<'a>(table: &mut String, cells: impl IntoIterator<Item = &'a str>) {
         if n > 0 {
             table.push(',');
         }
-        let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { "'" } else { "" };
+        let guard = if begins_like_a_formula(cell) { "'" } else { "" };
         let quoted = cell.contains([',', '"', '\r', '\n']) || cell.starts_with(' ') || cell.ends_with(' ');
         match quoted {
             true => *table += &format!("\"{guard}{}\"", cell.replace('"', "\"\"")),
@@ -125,6 +125,12 @@ pub fn write<'a>(table: &mut String, cells: impl IntoIterator<Item = &'a str>) {
         }
     }
     *table += "\r\n";
+}
+
+/// Spreadsheets pass over blanks in front, and some read the wide signs of Chinese keyboards, too.
+fn begins_like_a_formula(cell: &str) -> bool {
+    cell.starts_with(['\t', '\r', '\n'])
+        || cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn nothing_that_is_written_is_a_formula() {
-        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=\"a,b\""] {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=\"a,b\"", " =1", "＝1+1", "＠SUM(A1)"] {
             let mut table = String::new();
             write(&mut table, [cell]);
             assert!(table.trim_start_matches('"').starts_with('\''), "{table}");
