@@ -9,14 +9,18 @@ pub(crate) struct Line {
     pub(crate) cells: Vec<String>,
 }
 
-/// Reads a table. Empty lines are passed over, and so is a byte order mark.
+/// The most cells of a line.
+const MOST_CELLS: usize = 100;
+
+/// Reads a table, so many lines of it at most. Empty lines are passed over, and so is a byte order
+/// mark.
 ///
 /// # Errors
-/// The number of the line in which quotes are not as they have to be.
-pub(crate) fn parse(text: &str) -> Result<Vec<Line>, usize> {
+/// The number of the line in which quotes are not as they have to be, or that has over 100 cells.
+pub(crate) fn parse(text: &str, most: usize) -> Result<Vec<Line>, usize> {
     let mut reader = Reader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), number: 1 };
     let mut lines = Vec::new();
-    while !reader.rest.is_empty() {
+    while !reader.rest.is_empty() && lines.len() < most {
         let line = reader.line()?;
         if line.cells != [""] {
             lines.push(line);
@@ -51,6 +55,7 @@ impl Reader<'_> {
             };
             line.cells.push(cell);
             match self.then()? {
+                Then::Cell if line.cells.len() == MOST_CELLS => return Err(line.number),
                 Then::Cell => {}
                 Then::LineEnd => return Ok(line),
             }
@@ -138,7 +143,7 @@ mod tests {
     use super::*;
 
     fn cells(text: &str) -> Result<Vec<(usize, Vec<String>)>, usize> {
-        parse(text).map(|lines| lines.into_iter().map(|line| (line.number, line.cells)).collect())
+        parse(text, 10).map(|lines| lines.into_iter().map(|line| (line.number, line.cells)).collect())
     }
 
     #[test]
@@ -165,6 +170,13 @@ mod tests {
         {
             assert_eq!(cells(text), Err(line), "{text:?}");
         }
+    }
+
+    #[test]
+    fn no_more_is_read_than_can_be_meant() {
+        assert_eq!(parse(&"a\n".repeat(9), 3).map(|lines| lines.len()), Ok(3));
+        let wide = |count: usize| cells(&",".repeat(count - 1)).map(|lines| lines[0].1.len());
+        assert_eq!((wide(100), wide(101)), (Ok(100), Err(1)));
     }
 
     #[test]

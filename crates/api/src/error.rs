@@ -90,7 +90,7 @@ pub enum Unreadable {
     Incomplete,
     /// The body did not arrive in time.
     TooSlow,
-    /// The CSV cannot be read from this line on: quotes that do not fit, or not UTF-8.
+    /// The CSV cannot be read from this line on: quotes that do not fit, too many cells, or not UTF-8.
     Csv(usize),
     /// The template of an export holds what none may hold.
     Template,

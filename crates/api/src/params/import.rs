@@ -87,7 +87,8 @@ impl<P: DeserializeOwned, I: DeserializeOwned> Import<P, I> {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             csv_broken(before.iter().filter(|byte| **byte == b'\n').count() + 1)
         })?;
-        let mut lines = csv::parse(text).map_err(csv_broken)?.into_iter();
+        // The header, and one row more than is taken, so that it is seen that there are too many.
+        let mut lines = csv::parse(text, MOST_ITEMS + 2).map_err(csv_broken)?.into_iter();
         let header = lines.next().map(|line| line.cells).unwrap_or_default();
         check_count(lines.len())?;
         Ok(Self { params, rows: lines.map(|line| row_of(&header, line)).collect() })
