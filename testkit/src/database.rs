@@ -8,6 +8,12 @@ use tollgate_types::Time;
 
 use crate::postgres;
 
+/// A file system in memory, where the machine has one.
+const MEMORY: &str = "/dev/shm";
+
+/// Less than this is left to whoever needs it more, in bytes.
+const ROOM: u64 = 1 << 30;
+
 /// When test databases say that they were made: 2026-01-01T00:00:00Z.
 pub const NOW: Time = Time::from_micros(1_767_225_600_000_000);
 
@@ -26,7 +32,7 @@ impl TestDb {
     /// # Panics
     /// Where there is no room for it.
     pub fn sqlite() -> Self {
-        match tempfile::Builder::new().prefix("tollgate-sqlite-").tempdir() {
+        match directory("tollgate-sqlite-") {
             Ok(directory) => {
                 let path = directory.path().join("tollgate.db");
                 Self::at(format!("sqlite:{}", path.display()), Some(directory))
@@ -75,6 +81,16 @@ impl TestDb {
             Err(e) => panic!("{} cannot be opened: {e}", self.url),
         }
     }
+}
+
+/// A directory in memory where there is room: every commit waits for the disk, and tests have
+/// thousands of them and nothing to lose.
+fn directory(prefix: &str) -> std::io::Result<TempDir> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix);
+    let room =
+        rustix::fs::statvfs(MEMORY).map_or(0, |system| system.f_bavail.saturating_mul(system.f_frsize));
+    if room < ROOM { builder.tempdir() } else { builder.tempdir_in(MEMORY) }
 }
 
 impl Drop for TestDb {

@@ -9,14 +9,18 @@ pub(crate) struct Line {
     pub(crate) cells: Vec<String>,
 }
 
-/// Reads a table. Empty lines are passed over, and so is a byte order mark.
+/// The most cells of a line.
+const MOST_CELLS: usize = 100;
+
+/// Reads a table, so many lines of it at most. Empty lines are passed over, and so is a byte order
+/// mark.
 ///
 /// # Errors
-/// The number of the line in which quotes are not as they have to be.
-pub(crate) fn parse(text: &str) -> Result<Vec<Line>, usize> {
+/// The number of the line in which quotes are not as they have to be, or that has over 100 cells.
+pub(crate) fn parse(text: &str, most: usize) -> Result<Vec<Line>, usize> {
     let mut reader = Reader { rest: text.strip_prefix('\u{feff}').unwrap_or(text), number: 1 };
     let mut lines = Vec::new();
-    while !reader.rest.is_empty() {
+    while !reader.rest.is_empty() && lines.len() < most {
         let line = reader.line()?;
         if line.cells != [""] {
             lines.push(line);
@@ -51,6 +55,7 @@ impl Reader<'_> {
             };
             line.cells.push(cell);
             match self.then()? {
+                Then::Cell if line.cells.len() == MOST_CELLS => return Err(line.number),
                 Then::Cell => {}
                 Then::LineEnd => return Ok(line),
             }
@@ -114,7 +119,7 @@ pub fn write<'a>(table: &mut String, cells: impl IntoIterator<Item = &'a str>) {
         if n > 0 {
             table.push(',');
         }
-        let guard = if cell.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { "'" } else { "" };
+        let guard = if begins_like_a_formula(cell) { "'" } else { "" };
         let quoted = cell.contains([',', '"', '\r', '\n']) || cell.starts_with(' ') || cell.ends_with(' ');
         match quoted {
             true => *table += &format!("\"{guard}{}\"", cell.replace('"', "\"\"")),
@@ -127,12 +132,18 @@ pub fn write<'a>(table: &mut String, cells: impl IntoIterator<Item = &'a str>) {
     *table += "\r\n";
 }
 
+/// Spreadsheets pass over blanks in front, and some read the wide signs of Chinese keyboards, too.
+fn begins_like_a_formula(cell: &str) -> bool {
+    cell.starts_with(['\t', '\r', '\n'])
+        || cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn cells(text: &str) -> Result<Vec<(usize, Vec<String>)>, usize> {
-        parse(text).map(|lines| lines.into_iter().map(|line| (line.number, line.cells)).collect())
+        parse(text, 10).map(|lines| lines.into_iter().map(|line| (line.number, line.cells)).collect())
     }
 
     #[test]
@@ -162,6 +173,13 @@ mod tests {
     }
 
     #[test]
+    fn no_more_is_read_than_can_be_meant() {
+        assert_eq!(parse(&"a\n".repeat(9), 3).map(|lines| lines.len()), Ok(3));
+        let wide = |count: usize| cells(&",".repeat(count - 1)).map(|lines| lines[0].1.len());
+        assert_eq!((wide(100), wide(101)), (Ok(100), Err(1)));
+    }
+
+    #[test]
     fn what_is_written_is_read_again() {
         let mut table = String::new();
         let row = ["a", "", "b,c", "say \"x\"", " blank ", "two\r\nlines", "é"];
@@ -171,7 +189,7 @@ mod tests {
 
     #[test]
     fn nothing_that_is_written_is_a_formula() {
-        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=\"a,b\""] {
+        for cell in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "=\"a,b\"", " =1", "＝1+1", "＠SUM(A1)"] {
             let mut table = String::new();
             write(&mut table, [cell]);
             assert!(table.trim_start_matches('"').starts_with('\''), "{table}");

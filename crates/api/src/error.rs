@@ -90,7 +90,7 @@ pub enum Unreadable {
     Incomplete,
     /// The body did not arrive in time.
     TooSlow,
-    /// The CSV cannot be read from this line on: quotes that do not fit, or not UTF-8.
+    /// The CSV cannot be read from this line on: quotes that do not fit, too many cells, or not UTF-8.
     Csv(usize),
     /// The first line of the CSV is no header, or one without this column.
     CsvHeader(&'static str),

@@ -123,9 +123,11 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
         Unreadable::TooSlow => ("请求体 body 接收超时", "the body did not arrive in time"),
         Unreadable::Csv(line) => {
             return match language {
-                Language::Zh => format!("CSV 从第 {line} 行起无法解析：引号不成对，或不是 UTF-8 编码"),
+                Language::Zh => {
+                    format!("CSV 从第 {line} 行起无法解析：引号不成对、单元格过多，或不是 UTF-8 编码")
+                }
                 Language::En => format!(
-                    "the CSV cannot be read from line {line} on: quotes that do not fit, or not UTF-8"
+                    "the CSV cannot be read from line {line} on: quotes that do not fit, too many cells, or not UTF-8"
                 ),
             };
         }

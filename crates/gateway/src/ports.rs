@@ -2,8 +2,8 @@
 //! proxies are reached on it: the address that a connection came to tells them apart.
 //!
 //! Which ports there are follows the directory. One that cannot be had just now (it is taken, or
-//! needs a privilege) is said once, counted, and tried again with every change and every few
-//! seconds; the others are unaffected.
+//! needs a privilege) is said once, counted, and tried again every few seconds; the others are
+//! unaffected. Changes of anything else in the directory cost nothing here.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use imbl::HashMap;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
-use tollgate_types::Directory;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tollgate_types::{Directory, StaticEntry};
 
 use crate::control::Control;
 use crate::gateway::Shared;
@@ -60,8 +61,8 @@ impl Grounds {
 pub(crate) struct Ports<C: Control> {
     gw: Arc<Shared<C>>,
     directory: watch::Receiver<Arc<Directory>>,
-    /// What the directory was that the ports were last matched with.
-    seen: Option<Arc<Directory>>,
+    /// The proxies that the ports were last matched with.
+    seen: Option<HashMap<SocketAddr, Arc<StaticEntry>>>,
     /// The ports that proxies are reached on.
     wanted: BTreeSet<u16>,
     open: BTreeMap<u16, JoinHandle<()>>,
@@ -89,27 +90,37 @@ impl<C: Control> Ports<C> {
     }
 
     async fn follow(&mut self) {
+        let mut again = interval(AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.match_directory();
-            sleep(SPACING).await;
             tokio::select! {
-                changed = self.directory.changed() => if changed.is_err() {
-                    return;
+                changed = self.directory.changed() => match changed {
+                    Ok(()) => self.match_directory(),
+                    Err(_) => return,
                 },
-                () = sleep(AGAIN), if !self.failed.is_empty() => {}
+                _ = again.tick(), if !self.failed.is_empty() => self.open_missing(),
             }
+            sleep(SPACING).await;
         }
     }
 
     /// Opens the ports that are missing, and closes those that nobody is reached on any more.
     pub(crate) fn match_directory(&mut self) {
         let newest = self.directory.borrow_and_update().clone();
-        if self.seen.as_ref().is_none_or(|seen| !seen.statics.ptr_eq(&newest.statics)) {
-            // No proxy is reached on port 0: that would be a port of the system's choice.
-            self.wanted = newest.statics.keys().map(SocketAddr::port).filter(|port| *port != 0).collect();
-            self.seen = Some(newest);
-            self.close_unwanted();
+        if self.seen.as_ref().is_some_and(|seen| seen.ptr_eq(&newest.statics)) {
+            return;
         }
+        // No proxy is reached on port 0: that would be a port of the system's choice.
+        let wanted = newest.statics.keys().map(SocketAddr::port).filter(|port| *port != 0).collect();
+        self.seen = Some(newest.statics.clone());
+        if self.wanted != wanted {
+            self.wanted = wanted;
+            self.close_unwanted();
+            self.open_missing();
+        }
+    }
+
+    fn open_missing(&mut self) {
         let missing: Vec<u16> =
             self.wanted.iter().copied().filter(|port| !self.open.contains_key(port)).collect();
         missing.into_iter().for_each(|port| self.open(port));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use tokio::time::timeout;
+use tollgate_types::alternate_families;
 
 /// The most addresses of one name that are looked at.
 const MAX_ADDRESSES: usize = 16;
@@ -57,8 +58,8 @@ impl Resolver {
             hickory_resolver::net::NetError::Timeout => ResolveError::Timeout,
             _ => ResolveError::Failed,
         })?;
-        let addresses: Vec<IpAddr> = found.iter().take(MAX_ADDRESSES).collect();
-        if addresses.is_empty() { Err(ResolveError::Failed) } else { Ok(alternate(addresses)) }
+        let addresses = alternate_families(found.iter().take(MAX_ADDRESSES));
+        if addresses.is_empty() { Err(ResolveError::Failed) } else { Ok(addresses) }
     }
 }
 
@@ -76,37 +77,9 @@ fn build(cache_entries: u64, timeout: Duration) -> Result<TokioResolver, hickory
     builder.build()
 }
 
-/// Puts IPv6 and IPv4 in turn, as RFC 8305 §4 wants them tried.
-fn alternate(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
-    let (same, other): (Vec<IpAddr>, Vec<IpAddr>) =
-        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let (mut same, mut other) = (same.into_iter(), other.into_iter());
-    let mut ordered = Vec::new();
-    loop {
-        match (same.next(), other.next()) {
-            (None, None) => return ordered,
-            (a, b) => ordered.extend(a.into_iter().chain(b)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn families_alternate() {
-        let order = |list: &[&str]| -> Vec<String> {
-            alternate(list.iter().map(|ip| ip.parse().unwrap()).collect())
-                .iter()
-                .map(IpAddr::to_string)
-                .collect()
-        };
-        assert_eq!(order(&["1.1.1.1", "1.1.1.2", "::1", "::2"]), ["1.1.1.1", "::1", "1.1.1.2", "::2"]);
-        assert_eq!(order(&["::1", "1.1.1.1", "1.1.1.2"]), ["::1", "1.1.1.1", "1.1.1.2"]);
-        assert!(order(&[]).is_empty());
-    }
 
     #[tokio::test]
     async fn the_hosts_file_is_read() {

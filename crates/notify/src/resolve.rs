@@ -8,6 +8,7 @@ use std::time::Duration;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use tokio::time::timeout;
+use tollgate_types::alternate_families;
 
 /// For one name to resolve.
 const DNS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,13 +45,13 @@ impl Resolver {
     /// The addresses of a name, in the order they should be tried.
     pub(crate) async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
         if let Some(addresses) = self.fixed.get(name) {
-            return Ok(alternate(addresses.iter().copied()));
+            return Ok(alternate_families(addresses.iter().copied().take(MAX_ADDRESSES)));
         }
         let system = self.system.as_ref().ok_or(Unresolved)?;
         // The final dot keeps the machine's own search list out of customers' names.
         let lookup = system.lookup_ip(format!("{name}."));
         let found = timeout(DNS_TIMEOUT, lookup).await.map_err(|_| Unresolved)?.map_err(|_| Unresolved)?;
-        let addresses = alternate(found.iter());
+        let addresses = alternate_families(found.iter().take(MAX_ADDRESSES));
         if addresses.is_empty() { Err(Unresolved) } else { Ok(addresses) }
     }
 }
@@ -68,33 +69,9 @@ fn build() -> Result<TokioResolver, hickory_resolver::net::NetError> {
     builder.build()
 }
 
-/// IPv4 and IPv6 in turn, so that a machine that has lost one of them finds the other early.
-fn alternate(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let (v4, v6): (Vec<_>, Vec<_>) = addresses.take(MAX_ADDRESSES).partition(IpAddr::is_ipv4);
-    let (mut v4, mut v6) = (v4.into_iter(), v6.into_iter());
-    let mut ordered = Vec::new();
-    loop {
-        match (v4.next(), v6.next()) {
-            (None, None) => return ordered,
-            (a, b) => ordered.extend(a.into_iter().chain(b)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn families_alternate() {
-        let order = |list: &[&str]| -> Vec<String> {
-            let addresses = list.iter().map(|ip| ip.parse().unwrap());
-            alternate(addresses).iter().map(IpAddr::to_string).collect()
-        };
-        assert_eq!(order(&["::1", "::2", "1.1.1.1", "1.1.1.2"]), ["1.1.1.1", "::1", "1.1.1.2", "::2"]);
-        assert_eq!(order(&["::1", "::2"]), ["::1", "::2"]);
-        assert!(order(&[]).is_empty());
-    }
 
     #[tokio::test]
     async fn fixed_names_and_the_hosts_file_are_known() {

@@ -1,5 +1,5 @@
 //! Which addresses belong to the public internet: what customers may be connected to, and where
-//! notices may be sent.
+//! notices may be sent; and in which order a name's addresses are tried.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -66,9 +66,37 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     global && !CLOSED_V6.iter().any(closed)
 }
 
+/// Puts IPv6 and IPv4 in turn, the family of the first one first, as RFC 8305 §4 wants a name's
+/// addresses tried: a machine that has lost one of the two finds the other early.
+pub fn alternate_families(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut addresses = addresses.into_iter().peekable();
+    let first_is_v6 = addresses.peek().is_some_and(IpAddr::is_ipv6);
+    let (same, other): (Vec<_>, Vec<_>) = addresses.partition(|ip| ip.is_ipv6() == first_is_v6);
+    let (mut same, mut other) = (same.into_iter(), other.into_iter());
+    let mut ordered = Vec::new();
+    loop {
+        match (same.next(), other.next()) {
+            (None, None) => return ordered,
+            (a, b) => ordered.extend(a.into_iter().chain(b)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn families_alternate() {
+        let order = |list: &[&str]| -> Vec<String> {
+            let addresses = list.iter().map(|ip| ip.parse().unwrap());
+            alternate_families(addresses).iter().map(IpAddr::to_string).collect()
+        };
+        assert_eq!(order(&["1.1.1.1", "1.1.1.2", "::1", "::2"]), ["1.1.1.1", "::1", "1.1.1.2", "::2"]);
+        assert_eq!(order(&["::1", "1.1.1.1", "1.1.1.2"]), ["::1", "1.1.1.1", "1.1.1.2"]);
+        assert_eq!(order(&["::1", "::2"]), ["::1", "::2"]);
+        assert!(order(&[]).is_empty());
+    }
 
     #[test]
     fn closed_addresses_are_not_public_however_they_are_written() {

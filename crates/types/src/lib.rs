@@ -19,7 +19,7 @@ mod refusal;
 mod statics;
 mod time;
 
-pub use address::is_public_address;
+pub use address::{alternate_families, is_public_address};
 pub use cidr::{BadCidr, Cidr};
 pub use clock::{Clock, SystemClock};
 pub use country::{Country, CountryError};

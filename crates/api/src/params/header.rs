@@ -3,6 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tollgate_core::idempotency::IdempotencyKey;
+use utoipa::IntoParams;
 
 use crate::error::{ApiError, Unreadable};
 
@@ -10,8 +11,13 @@ use crate::error::{ApiError, Unreadable};
 const LONGEST: usize = 255;
 
 /// The caller's idempotency key, where one came with the call.
-#[derive(Debug)]
-pub(crate) struct Idempotency(Option<String>);
+#[derive(Debug, IntoParams)]
+#[into_params(names("Idempotency-Key"), parameter_in = Header)]
+pub(crate) struct Idempotency(
+    /// The same key and parameters within 24 hours give the first answer again and charge once
+    #[param(pattern = "^[!-~]+$", min_length = 1, max_length = 255)]
+    Option<String>,
+);
 
 impl Idempotency {
     /// The key together with the call and the parameters that decide what the call does.

@@ -93,7 +93,8 @@ impl<P: DeserializeOwned, I: DeserializeOwned + Columns> Import<P, I> {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             csv_broken(before.iter().filter(|byte| **byte == b'\n').count() + 1)
         })?;
-        let mut lines = csv::parse(text).map_err(csv_broken)?.into_iter();
+        // The header, and one row more than is taken, so that it is seen that there are too many.
+        let mut lines = csv::parse(text, MOST_ITEMS + 2).map_err(csv_broken)?.into_iter();
         let Some(header) = lines.next().map(|line| line.cells) else { return Err(miscounted()) };
         // A table without a header, or with semicolons, would else be wrong in every line.
         if let Some(missing) = I::NEEDED.iter().find(|name| !header.iter().any(|cell| cell == *name)) {

@@ -3,12 +3,33 @@
 use tollgate_core::packages::StrategyChange;
 use tollgate_core::{Actor, notices, offers, packages};
 use tollgate_testkit::on_both_databases;
-use tollgate_types::Cents;
+use tollgate_types::{Cents, OfferId};
 
 use crate::world::{DAY, GB, TYPE, World};
 
 fn told(names: &[(&str, u64)]) -> Vec<(String, u64)> {
     names.iter().map(|(name, day)| ((*name).to_owned(), *day)).collect()
+}
+
+/// To be reminded when so much or so little time is left.
+fn remind(gb: i64, days: i64) -> StrategyChange {
+    StrategyChange {
+        auto_remind: Some(true),
+        remind_gb: Some(gb),
+        remind_days: Some(days),
+        ..StrategyChange::default()
+    }
+}
+
+/// To buy again when so much or so little time is left.
+fn rebuy(offer: OfferId, gb: i64, days: i64) -> StrategyChange {
+    StrategyChange {
+        auto_rebuy: Some(true),
+        rebuy_gb: Some(gb),
+        rebuy_days: Some(days),
+        rebuy_offer: Some(offer),
+        ..StrategyChange::default()
+    }
 }
 
 on_both_databases! {
@@ -50,9 +71,7 @@ on_both_databases! {
         let ann = world.account("ann", 10_000).await;
         let offer = world.offer(4, 30).await;
         world.buy(ann, offer).await;
-        let remind = StrategyChange { auto_remind: Some(true), remind_gb: Some(1), remind_days: Some(2),
-                                      ..StrategyChange::default() };
-        world.strategy(ann, remind).await;
+        world.strategy(ann, remind(1, 2)).await;
         world.work().await;
         world.use_bytes(ann, 3 * GB - 1).await;
         world.work().await;
@@ -79,9 +98,7 @@ on_both_databases! {
         let (short, long) = (world.offer(2, 10).await, world.offer(2, 30).await);
         world.buy(ann, short).await;
         world.buy(ann, long).await;
-        let remind = StrategyChange { auto_remind: Some(true), remind_gb: Some(3), remind_days: Some(0),
-                                      ..StrategyChange::default() };
-        world.strategy(ann, remind).await;
+        world.strategy(ann, remind(3, 0)).await;
         world.work().await;
         for _ in 0..8 {
             world.use_bytes(ann, GB / 8 - 1).await;
@@ -99,9 +116,7 @@ on_both_databases! {
         let ann = world.account("ann", 1000).await;
         let offer = world.offer(2, 30).await;
         world.buy(ann, offer).await;
-        let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(1), rebuy_days: Some(1),
-                                     rebuy_offer: Some(offer), ..StrategyChange::default() };
-        world.strategy(ann, rebuy).await;
+        world.strategy(ann, rebuy(offer, 1, 1)).await;
         world.work().await;
         assert_eq!(world.balance(ann).await, 800);
         world.use_bytes(ann, GB).await;
@@ -122,9 +137,7 @@ on_both_databases! {
         let ann = world.account("ann", 250).await;
         let offer = world.offer(2, 30).await;
         world.buy(ann, offer).await;
-        let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(1), rebuy_days: Some(1),
-                                     rebuy_offer: Some(offer), ..StrategyChange::default() };
-        world.strategy(ann, rebuy).await;
+        world.strategy(ann, rebuy(offer, 1, 1)).await;
         world.work().await;
         world.use_bytes(ann, GB).await;
         world.work().await;
@@ -147,9 +160,7 @@ on_both_databases! {
         let offer = world.offer(1, 30).await;
         world.buy(ann, offer).await;
         // A threshold that no number of packages rises above within a day.
-        let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(6), rebuy_days: Some(0),
-                                     rebuy_offer: Some(offer), ..StrategyChange::default() };
-        world.strategy(ann, rebuy).await;
+        world.strategy(ann, rebuy(offer, 6, 0)).await;
         world.work().await;
         assert_eq!(world.balance(ann).await, 9_600);
         assert_eq!(world.holding(ann).await.settings.rebuy_status, "failed");
@@ -167,9 +178,7 @@ on_both_databases! {
         let ann = world.account("ann", 1000).await;
         let offer = world.offer(2, 30).await;
         world.buy(ann, offer).await;
-        let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(1), rebuy_offer: Some(offer),
-                                     ..StrategyChange::default() };
-        world.strategy(ann, rebuy.clone()).await;
+        world.strategy(ann, rebuy(offer, 1, 1)).await;
         let dearer = offers::OfferChange { price: Some(Cents::new(101)), ..offers::OfferChange::default() };
         offers::update(&world.core, Actor::Operator, offer, dearer).await.unwrap();
         world.use_bytes(ann, GB).await;
@@ -177,7 +186,7 @@ on_both_databases! {
         assert_eq!(world.story(ann).await, told(&[("package.rebuy_failed", 0)]));
         assert_eq!(world.balance(ann).await, 800);
         // Choosing it anew is agreeing.
-        world.strategy(ann, rebuy).await;
+        world.strategy(ann, rebuy(offer, 1, 1)).await;
         world.work().await;
         assert_eq!(world.balance(ann).await, 800 - 202);
         // One that has become cheaper is bought at its price.
@@ -200,9 +209,7 @@ on_both_databases! {
         for n in 0..20 {
             let account = world.account(&format!("ann.{n}"), 1000).await;
             world.buy(account, offer).await;
-            let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(1), rebuy_days: Some(1),
-                                         rebuy_offer: Some(offer), ..StrategyChange::default() };
-            world.strategy(account, rebuy).await;
+            world.strategy(account, rebuy(offer, 1, 1)).await;
             accounts.push(account);
         }
         world.work().await;
@@ -240,10 +247,8 @@ on_both_databases! {
         let ann = world.account("ann", 1000).await;
         let offer = world.offer(2, 30).await;
         world.buy(ann, offer).await;
-        let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(5), rebuy_days: Some(1),
-                                     rebuy_offer: Some(offer), ..StrategyChange::default() };
         packages::set_status(&world.core, ann, TYPE, false).await.unwrap();
-        world.strategy(ann, rebuy).await;
+        world.strategy(ann, rebuy(offer, 5, 1)).await;
         world.work().await;
         assert_eq!(world.balance(ann).await, 800);
         packages::set_status(&world.core, ann, TYPE, true).await.unwrap();

@@ -1,6 +1,8 @@
-//! Months of a platform's life: customers and the operator do whatever comes to their minds, and
-//! the ledger is the same whoever does the jobs.
+//! Months of a platform's life: customers and the operator do whatever comes to their minds, back
+//! orders and addresses out of service among it, and workers die in the middle of what they do.
+//! (That it is the same money whoever does the jobs, the simulation says.)
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,13 +18,17 @@ const CUSTOMERS: usize = 12;
 /// What happens on a day, but for what happens by itself.
 const DEEDS: u64 = 4;
 
-/// Who does the jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Who does the jobs, in turn.
+#[derive(Debug, Clone, Copy)]
 enum Workers {
     One,
     Two,
-    /// Two, of which one is killed again and again in the middle of what it does.
+    /// Two, of which one is killed in the middle of what it does.
     Killed,
+}
+
+impl Workers {
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Killed];
 }
 
 /// Numbers that look like chance and are the same in every run.
@@ -45,7 +51,6 @@ impl Dice {
 struct Months {
     world: World,
     other: Core,
-    workers: Workers,
     /// How many jobs were in the hands of workers that were killed.
     lost: AtomicUsize,
     dice: Dice,
@@ -54,7 +59,7 @@ struct Months {
 }
 
 impl Months {
-    async fn begin(database: &TestDb, workers: Workers) -> Self {
+    async fn begin(database: &TestDb) -> Self {
         let world = World::on(database).await;
         let stock = world.stock(100, 10_000).await;
         let mut customers = Vec::new();
@@ -68,23 +73,17 @@ impl Months {
             customers.push((account, world.price_of(new).await));
         }
         let other = world.another().await;
-        Self {
-            world,
-            other,
-            workers,
-            lost: AtomicUsize::new(0),
-            dice: Dice(0x2545_f491_4f6c_dd1d),
-            customers,
-            stock,
-        }
+        let (lost, dice) = (AtomicUsize::new(0), Dice(0x2545_f491_4f6c_dd1d));
+        Self { world, other, lost, dice, customers, stock }
     }
 
     /// Lets time pass up to a moment, doing each job when it is due or shortly after.
     async fn pass_until(&self, until: Time) {
         let world = &self.world;
+        let mut workers = Workers::ALL.into_iter().cycle();
         while let Some(due) = jobs::next_due(&world.core).await.unwrap().filter(|due| *due <= until) {
             world.clock.set(due.max(world.now()));
-            match self.workers {
+            match workers.next().unwrap() {
                 Workers::One => while jobs::run_due(&world.core, 16).await.unwrap() > 0 {},
                 Workers::Two => while self.both().await > 0 {},
                 Workers::Killed => {
@@ -162,58 +161,37 @@ impl Months {
         Ok(())
     }
 
-    /// All that is owed to anybody and all that anybody was told, in an order that does not depend
-    /// on who did what first within a moment.
-    async fn ledger(&self) -> Vec<String> {
-        let mut lines = Vec::new();
+    /// Everything that anybody was told.
+    async fn told(&self) -> BTreeSet<String> {
+        let mut told = BTreeSet::new();
         for (account, _) in &self.customers {
-            let wallet = wallets::read(&self.world.core, *account).await.unwrap();
-            let listed = self.world.list(*account).await;
-            let mut proxies: Vec<_> = listed.iter().map(|proxy| (&proxy.state, proxy.expires_at)).collect();
-            proxies.sort();
-            let mut told = self.world.told_kinds(*account).await;
-            told.sort();
-            lines.push(format!("{account} {wallet:?} {proxies:?} {told:?}"));
+            told.extend(self.world.told_kinds(*account).await);
         }
-        lines.push(format!("{:?}", self.world.stock_states().await));
-        lines
+        told
     }
-}
-
-async fn live(database: &TestDb, workers: Workers) -> (Vec<&'static str>, Vec<String>) {
-    let mut months = Months::begin(database, workers).await;
-    let (start, mut outcomes) = (months.world.now(), Vec::new());
-    for day in 0..DAYS {
-        let noon = start.plus(DAY * u32::try_from(day).unwrap());
-        for deed in 0..DEEDS {
-            months.pass_until(noon.plus(Duration::from_secs((day * 7919 + deed * 1013) % 80_000))).await;
-            outcomes.push(months.act(day * DEEDS + deed).await);
-        }
-        if day % 20 == 19 {
-            months.world.audit().await;
-        }
-    }
-    months.pass_until(start.plus(DAY * u32::try_from(DAYS + 1).unwrap())).await;
-    months.world.audit().await;
-    let lost = months.lost.load(Ordering::Relaxed);
-    assert_eq!(lost > 0, workers == Workers::Killed, "{lost} jobs were in the hands of the dead");
-    let ledger = months.ledger().await;
-    (outcomes, ledger)
-}
-
-/// Another database of the same kind.
-fn another(database: &TestDb) -> TestDb {
-    let another = if database.engine() == "sqlite" { Some(TestDb::sqlite()) } else { TestDb::postgres() };
-    another.unwrap()
 }
 
 on_both_databases! {
-    async fn one_worker_two_workers_and_killed_workers_leave_the_same_ledger(database) {
-        let (outcomes, one) = live(&database, Workers::One).await;
+    async fn months_of_deeds_and_dying_workers_leave_nothing_for_the_audit_to_find(database) {
+        let mut months = Months::begin(&database).await;
+        let (start, mut outcomes) = (months.world.now(), Vec::new());
+        for day in 0..DAYS {
+            let noon = start.plus(DAY * u32::try_from(day).unwrap());
+            for deed in 0..DEEDS {
+                months.pass_until(noon.plus(Duration::from_secs((day * 7919 + deed * 1013) % 80_000))).await;
+                outcomes.push(months.act(day * DEEDS + deed).await);
+            }
+            if day % 20 == 19 {
+                months.world.audit().await;
+            }
+        }
+        months.pass_until(start.plus(DAY * u32::try_from(DAYS + 1).unwrap())).await;
+        months.world.audit().await;
+        assert!(months.lost.load(Ordering::Relaxed) > 0, "no job was in the hands of the dead");
         let count = |outcome: &str| outcomes.iter().filter(|found| **found == outcome).count();
         let counts = ["ok", "poor", "conflict"].map(count);
         assert!(counts.iter().all(|count| *count > 3), "{counts:?}");
-        let told = one.join(" ");
+        let told = months.told().await;
         for kind in [
             "renewed",
             "renewal_insufficient",
@@ -223,11 +201,7 @@ on_both_databases! {
             "replaced",
             "refunded",
         ] {
-            assert!(told.contains(&format!("static.{kind}\"")), "{kind} never happened");
-        }
-        for workers in [Workers::Two, Workers::Killed] {
-            let (same, ledger) = live(&another(&database), workers).await;
-            assert_eq!((&same, &ledger), (&outcomes, &one), "{workers:?}");
+            assert!(told.contains(&format!("static.{kind}")), "{kind} never happened: {told:?}");
         }
     }
 }

@@ -39,8 +39,7 @@ pub(crate) struct Purchased {
 ///
 /// 注:仅支持钱包扣款,请保证余额充足! Charged and granted atomically, once.
 #[utoipa::path(get, path = "/api/users/traffic/packages/purchase", tag = "流量管理",
-    params(Purchase, ("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 1, max_length = 255,
-        description = "The same key and parameters within 24 hours give the first answer again and charge once")),
+    params(Purchase, Idempotency),
     responses(
         (status = 200, body = Envelope<Purchased>),
         (status = 402, description = "40200: the wallet's balance is too low; nothing was charged"),
@@ -63,8 +62,7 @@ pub(crate) async fn purchase(
 ///
 /// The same by POST, for clients that repeat or prefetch GET calls.
 #[utoipa::path(post, path = "/api/users/traffic/packages/purchase", tag = "流量管理", request_body = Purchase,
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 1, max_length = 255,
-        description = "The same key and parameters within 24 hours give the first answer again and charge once")),
+    params(Idempotency),
     responses(
         (status = 200, body = Envelope<Purchased>),
         (status = 402, description = "40200: the wallet's balance is too low; nothing was charged"),

@@ -65,8 +65,7 @@ pub(crate) enum PlacedStatus {
 /// 注:仅支持钱包扣款,请保证余额充足! Charged and delivered atomically, once: all of the price package's
 /// `count` addresses, or none.
 #[utoipa::path(post, path = "/api/users/static/order/create", tag = "静态代理", request_body = NewOrder,
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 1, max_length = 255,
-        description = "The same key and parameters within 24 hours give the first answer again and charge once")),
+    params(Idempotency),
     responses(
         (status = 200, body = Envelope<Ordered>),
         (status = 402, description = "40200: the wallet's balance is too low; nothing was charged"),
@@ -240,8 +239,7 @@ impl RenewedProxy {
 /// 注:仅支持钱包扣款,请保证余额充足! Each proxy is extended by the period that it was bought for, from the later of
 /// now and its expiry, at its package's price for one address: all of them, or none.
 #[utoipa::path(post, path = "/api/users/static/order/rebuy", tag = "静态代理", request_body = RebuyParams,
-    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]+$", min_length = 1, max_length = 255,
-        description = "The same key and parameters within 24 hours give the first answer again and charge once")),
+    params(Idempotency),
     responses(
         (status = 200, body = Envelope<Renewed>),
         (status = 402, description = "40200: the wallet's balance is too low; nothing was charged"),
