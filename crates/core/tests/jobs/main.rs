@@ -3,4 +3,5 @@
 
 mod engine;
 mod packages;
+mod restoring;
 mod world;
