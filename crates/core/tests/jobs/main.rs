@@ -5,4 +5,5 @@ mod auditing;
 mod engine;
 mod packages;
 mod restoring;
+mod upgrading;
 mod world;
