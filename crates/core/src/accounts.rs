@@ -170,7 +170,7 @@ fn update_in(tx: &mut Tx<'_>, actor: &Actor, id: AccountId, change: &Change, now
     // The wallet's lock is what every change to an account's rights and funds is made under.
     crate::wallets::lock(tx, id)?;
     let mut account = found(tx, id)?;
-    let before = audited(&account);
+    let (before, was_active) = (audited(&account), account.active);
     account.active = change.active.unwrap_or(account.active);
     account.email = change.email.clone().unwrap_or(account.email);
     for (price, given) in account.prices.iter_mut().zip(change.prices) {
@@ -179,6 +179,10 @@ fn update_in(tx: &mut Tx<'_>, actor: &Actor, id: AccountId, change: &Change, now
     store::accounts::update(tx, &account, now)?;
     let detail = json!({ "before": before, "after": audited(&account) });
     audit_log::append(tx, now, actor, "account.updated", Some(id), &format!("account:{id}"), &detail)?;
+    if account.active && !was_active {
+        // What was not bought again because it was suspended.
+        crate::packages::watch_failed(tx, id, now)?;
+    }
     directory::publish(tx, Subject::Account(id), now)
 }
 

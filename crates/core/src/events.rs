@@ -15,6 +15,9 @@ use crate::{Core, Error};
 /// The most events of one answer.
 const MOST: i64 = 1000;
 
+/// How many numbers of each account a restored store leaves out.
+const GAP: i64 = 1 << 20;
+
 macro_rules! events {
     ($($(#[$doc:meta])* $variant:ident = $word:literal,)*) => {
         /// What can happen: a noun and a past verb.
@@ -91,6 +94,16 @@ pub(crate) fn emit(
         jobs::hurry(tx, JobKind::NoticeDelivery, &subject, now.max(retry_at), now)?;
     }
     Ok(())
+}
+
+/// Called in the transaction that restores a store as it was some time ago. Receivers and those who
+/// poll pass over every number up to the highest that they have had: numbers go on far behind
+/// whatever was given out after the backup.
+///
+/// # Errors
+/// Those of the store.
+pub fn restored_in(tx: &mut Tx<'_>) -> Result<(), Error> {
+    Ok(store::events::skip(tx, GAP)?)
 }
 
 /// What happened to an account after a cursor, oldest first, and the cursor that follows it. The

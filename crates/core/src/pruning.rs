@@ -14,8 +14,8 @@ const EVERY: Duration = Duration::from_secs(600);
 /// How long events can be read.
 const EVENTS_KEPT_FOR: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// How long a run of a gateway may be silent before what it counted for static proxies is forgotten.
-/// What it added to the days stays.
+/// How long a run of a gateway may be silent, once another has followed it, before what it counted
+/// for static proxies is forgotten. What it added to the days stays.
 const SILENT_RUNS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Forgets all that has grown old.

@@ -18,6 +18,10 @@ statements! {
     COUNT_SINCE = "SELECT COUNT(*) FROM events WHERE account_id = ?1 AND seq > ?2";
     LAST_BEFORE = "SELECT COALESCE(MAX(seq), 0) FROM events WHERE account_id = ?1 AND at < ?2";
     LAST_OF_KIND = "SELECT MAX(at) FROM events WHERE account_id = ?1 AND kind = ?2 AND at > ?3";
+    /// A head for every account that there is.
+    HEADS = "INSERT INTO event_heads (account_id, last_seq) SELECT id, 0 FROM accounts WHERE 1 = 1
+             ON CONFLICT (account_id) DO NOTHING";
+    SKIP = "UPDATE event_heads SET last_seq = last_seq + ?1";
     PRUNE = "DELETE FROM events WHERE at < ?1";
 }
 
@@ -26,7 +30,7 @@ statements! {
 pub struct Event {
     /// To whom.
     pub account: AccountId,
-    /// Its number among the account's events: they have no gaps.
+    /// Its number among the account's events: one more than the one before, but after a restore.
     pub seq: i64,
     /// What.
     pub kind: String,
@@ -80,6 +84,12 @@ pub fn last_of_kind(
     after: Time,
 ) -> Result<Option<Time>, Error> {
     tx.one(LAST_OF_KIND, params![account, kind, after], |row| Ok(row.opt_i64(0)?.map(Time::from_micros)))
+}
+
+/// Leaves out so many numbers of every account.
+pub fn skip(tx: &mut Tx<'_>, numbers: i64) -> Result<(), Error> {
+    tx.execute(HEADS, params![])?;
+    tx.execute(SKIP, params![numbers]).map(drop)
 }
 
 /// Forgets what happened before a moment.

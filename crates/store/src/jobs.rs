@@ -47,6 +47,7 @@ statements! {
                 ORDER BY run_at, id LIMIT ?1 OFFSET ?2";
     BY_ID = "SELECT id, kind, subject, run_at, state, attempts, last_error, created_at, updated_at FROM jobs
              WHERE id = ?1{for_update}";
+    DUE_AT = "SELECT run_at FROM jobs WHERE id = ?1 AND claim = ?2 AND state = 'claimed'";
     REVIVE = "UPDATE jobs SET state = 'waiting', run_at = ?2, attempts = 0, updated_at = ?2
               WHERE id = ?1 AND state = 'dead'";
     DISCARD = "DELETE FROM jobs WHERE id = ?1 AND state = 'dead'";
@@ -149,6 +150,12 @@ pub fn again(tx: &mut Tx<'_>, id: JobId, claim: i64, run_at: Time, now: Time) ->
 /// The worker is still at it; false where the job was taken away.
 pub fn prolong(tx: &mut Tx<'_>, id: JobId, claim: i64, until: Time) -> Result<bool, Error> {
     Ok(tx.execute(PROLONG, params![id, claim, until])? == 1)
+}
+
+/// When a claimed job is due by now: it may have been moved since it was claimed. `None` where it was
+/// taken away.
+pub fn due_at(tx: &mut Tx<'_>, id: JobId, claim: i64) -> Result<Option<Time>, Error> {
+    Ok(tx.opt(DUE_AT, params![id, claim], |row| row.i64(0))?.map(Time::from_micros))
 }
 
 /// The job has failed: it is due again later, or (`None`) never by itself.

@@ -23,6 +23,13 @@ statements! {
                  attempts = excluded.attempts, retry_at = excluded.retry_at, last_error = excluded.last_error,
                  given_up = excluded.given_up, updated_at = excluded.updated_at";
     SET_LOW_BALANCE = "UPDATE wallets SET low_balance = ?2 WHERE account_id = ?1";
+    /// Those on which something waits that nobody is going to send.
+    UNPROMISED = "SELECT c.account_id, c.channel FROM notice_channels c
+                  WHERE c.status = 'active'
+                    AND EXISTS (SELECT 1 FROM events e WHERE e.account_id = c.account_id AND e.seq > c.sent_seq)
+                    AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.kind = ?1
+                                    AND j.subject = CAST(c.account_id AS TEXT) || ':' || c.channel)
+                  ORDER BY c.account_id, c.channel";
     DELETE = "DELETE FROM notice_channels WHERE account_id = ?1 AND channel = ?2";
 }
 
@@ -98,6 +105,12 @@ pub fn write(tx: &mut Tx<'_>, one: &Channel) -> Result<(), Error> {
         one.updated_at
     ];
     tx.execute(WRITE, values).map(drop)
+}
+
+/// Channels on which something waits and that no job of a kind is about, by their jobs' subject; for
+/// the audit.
+pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<String>, Error> {
+    tx.all(UNPROMISED, params![kind], |row| Ok(format!("{}:{}", row.i64(0)?, row.text(1)?)))
 }
 
 /// Sets the balance at or below which an account wants to be told; zero = never.

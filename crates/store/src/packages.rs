@@ -27,6 +27,9 @@ statements! {
     WATCH = "UPDATE packages SET watch_bytes = ?2 WHERE id = ?1";
     CLOSE = "UPDATE packages SET state = 'closed' WHERE id = ?1";
     ACCOUNT = "SELECT account_id FROM packages WHERE id = ?1";
+    /// Those that nothing is going to close.
+    UNPROMISED = "SELECT p.id FROM packages p WHERE p.state = 'open' AND NOT EXISTS
+                  (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(p.id AS TEXT)) ORDER BY p.id";
     SETTINGS = "SELECT proxy_type, status, remark, auto_remind, remind_gb, remind_days, auto_rebuy, rebuy_gb,
                        rebuy_days, rebuy_package_id, rebuy_status, told_gb, told_days, told_exhausted, rebuy_amount,
                        rebuy_day, rebuys
@@ -153,6 +156,11 @@ pub fn watch(tx: &mut Tx<'_>, id: PackageId, left: Option<Bytes>) -> Result<(), 
 /// Whose a package is.
 pub fn account_of(tx: &mut Tx<'_>, id: PackageId) -> Result<Option<AccountId>, Error> {
     tx.opt(ACCOUNT, params![id], |row| Ok(AccountId::new(row.i64(0)?)))
+}
+
+/// Open packages that no job of a kind is about; for the audit.
+pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<PackageId>, Error> {
+    tx.all(UNPROMISED, params![kind], |row| Ok(PackageId::new(row.i64(0)?)))
 }
 
 /// Marks a package as closed.

@@ -30,7 +30,9 @@ statements! {
                       (SELECT COUNT(*) FROM static_terms t WHERE t.order_id = o.id),
                       (SELECT CAST(COALESCE(SUM(t.amount), 0) AS BIGINT) FROM static_terms t WHERE t.order_id = o.id),
                       (SELECT COUNT(*) FROM static_proxies p WHERE p.order_id = o.id),
-                      (SELECT COUNT(*) FROM static_proxies p WHERE p.order_id = o.id AND p.state = 'pending')
+                      (SELECT COUNT(*) FROM static_proxies p WHERE p.order_id = o.id AND p.state = 'pending'),
+                      (SELECT COUNT(*) FROM static_proxies p WHERE p.order_id = o.id AND p.state = 'ended'),
+                      (SELECT CAST(COALESCE(SUM(t.refunded), 0) AS BIGINT) FROM static_terms t WHERE t.order_id = o.id)
                FROM static_orders o ORDER BY o.id";
 }
 
@@ -173,6 +175,10 @@ pub struct Tally {
     pub proxies: i64,
     /// How many of them wait to be delivered.
     pub pending: i64,
+    /// How many of them have ended.
+    pub ended: i64,
+    /// What of it was given back.
+    pub refunded: Cents,
 }
 
 /// Every order, for the audit.
@@ -189,6 +195,8 @@ pub fn tallies(tx: &mut Tx<'_>) -> Result<Vec<Tally>, Error> {
             paid: Cents::new(row.i64(7)?),
             proxies: row.i64(8)?,
             pending: row.i64(9)?,
+            ended: row.i64(10)?,
+            refunded: Cents::new(row.i64(11)?),
         })
     })
 }

@@ -76,9 +76,11 @@ statements! {
     ENTRY = entries!("WHERE p.id = ?1 AND p.state IN ('live', 'grace')");
     ENTRIES_OF_ORDER = entries!("JOIN static_terms t ON t.proxy_id = p.id
                                  WHERE t.order_id = ?1 AND p.state IN ('live', 'grace')");
-    /// Those that nothing is going to end.
+    /// Those that nothing is going to end, or not in time: but for jobs that failed, or were revived.
     UNPROMISED = "SELECT p.id FROM static_proxies p WHERE p.state IN ('live', 'grace') AND NOT EXISTS
-                  (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(p.id AS TEXT)) ORDER BY p.id";
+                  (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(p.id AS TEXT)
+                   AND (p.state = 'grace' OR j.state <> 'waiting' OR j.attempts > 0
+                        OR j.run_at <= p.expires_at OR j.run_at <= j.updated_at)) ORDER BY p.id";
     GONE_OF_ORDER = "SELECT p.id FROM static_proxies p JOIN static_terms t ON t.proxy_id = p.id
                      WHERE t.order_id = ?1 AND p.state NOT IN ('live', 'grace')";
 }
@@ -306,7 +308,7 @@ pub fn entries_of_order(
     Ok((tx.all(ENTRIES_OF_ORDER, params![order], entry)?, gone))
 }
 
-/// Proxies with an address that no job of a kind is about; for the audit.
+/// Proxies with an address that no job of a kind is about, or one too late; for the audit.
 pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<StaticProxyId>, Error> {
     tx.all(UNPROMISED, params![kind], |row| Ok(StaticProxyId::new(row.i64(0)?)))
 }

@@ -27,6 +27,17 @@ statements! {
     /// Those that a worker is to do and none is going to.
     UNPROMISED = "SELECT r.id FROM static_requests r WHERE r.state = 'going' AND NOT EXISTS
                   (SELECT 1 FROM jobs j WHERE j.kind = ?1 AND j.subject = CAST(r.id AS TEXT)) ORDER BY r.id";
+    /// Proxies that work at an address out of service, and about which nothing is asked.
+    STRANDED = "SELECT p.id FROM static_proxies p JOIN stock_items s ON s.id = p.stock_id
+                WHERE p.state = 'live' AND s.state = 'disabled' AND NOT EXISTS
+                (SELECT 1 FROM static_requests r WHERE r.proxy_id = p.id AND r.state IN ('asked', 'going')) ORDER BY p.id";
+    /// What of each delivered proxy was given back by its terms, and what by its requests.
+    GIVEN_BACK = "SELECT p.id,
+                         (SELECT CAST(COALESCE(SUM(t.refunded), 0) AS BIGINT) FROM static_terms t WHERE t.proxy_id = p.id),
+                         (SELECT CAST(COALESCE(SUM(r.amount), 0) AS BIGINT) FROM static_requests r
+                          WHERE r.proxy_id = p.id AND r.kind = 'refund' AND r.state = 'done')
+                  FROM static_proxies p JOIN static_orders o ON o.id = p.order_id
+                  WHERE o.state = 'completed' ORDER BY p.id";
     /// Those that are open about a proxy that has no address.
     POINTLESS = "SELECT r.id FROM static_requests r JOIN static_proxies p ON p.id = r.proxy_id
                  WHERE r.state IN ('asked', 'going') AND p.stock_id IS NULL ORDER BY r.id";
@@ -144,6 +155,18 @@ pub fn unpromised(tx: &mut Tx<'_>, kind: &str) -> Result<Vec<StaticRequestId>, E
 /// Open requests about proxies that have no address; for the audit.
 pub fn pointless(tx: &mut Tx<'_>) -> Result<Vec<StaticRequestId>, Error> {
     tx.all(POINTLESS, params![], |row| Ok(StaticRequestId::new(row.i64(0)?)))
+}
+
+/// Proxies that work at an address out of service without a request about them; for the audit.
+pub fn stranded(tx: &mut Tx<'_>) -> Result<Vec<StaticProxyId>, Error> {
+    tx.all(STRANDED, params![], |row| Ok(StaticProxyId::new(row.i64(0)?)))
+}
+
+/// What of each delivered proxy was given back, by its terms and by its requests; for the audit.
+pub fn given_back(tx: &mut Tx<'_>) -> Result<Vec<(StaticProxyId, Cents, Cents)>, Error> {
+    tx.all(GIVEN_BACK, params![], |row| {
+        Ok((StaticProxyId::new(row.i64(0)?), Cents::new(row.i64(1)?), Cents::new(row.i64(2)?)))
+    })
 }
 
 fn request(row: &Row<'_>) -> Result<Request, Error> {

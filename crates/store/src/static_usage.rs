@@ -28,8 +28,14 @@ statements! {
                              THEN 9223372036854775807 ELSE static_usage.connections + excluded.connections END";
     OF_PROXY = "SELECT day, bytes_up, bytes_down, connections FROM static_usage
                 WHERE proxy_id = ?1 AND day >= ?2 AND day <= ?3 ORDER BY day";
+    /// The last run of a gateway need not be over because nothing moves: it tells only of what does.
     PRUNE = "DELETE FROM static_counters WHERE (gateway_id, boot_id) IN
-             (SELECT gateway_id, boot_id FROM static_counters GROUP BY gateway_id, boot_id HAVING MAX(updated_at) < ?1)";
+             (SELECT run.gateway_id, run.boot_id
+              FROM (SELECT gateway_id, boot_id, MAX(updated_at) AS heard_at FROM static_counters
+                    GROUP BY gateway_id, boot_id) AS run
+              JOIN (SELECT gateway_id, MAX(updated_at) AS heard_at FROM static_counters GROUP BY gateway_id) AS newest
+                ON newest.gateway_id = run.gateway_id
+              WHERE run.heard_at < ?1 AND run.heard_at < newest.heard_at)";
 }
 
 /// What one run of a gateway has moved for a proxy, or a day.
@@ -125,8 +131,9 @@ pub fn of_proxy(tx: &mut Tx<'_>, proxy: StaticProxyId, from: Day, to: Day) -> Re
     })
 }
 
-/// Forgets the counters of runs of which nothing has been heard since a moment: whole runs only,
-/// for one that goes on is compared with what it said before.
+/// Forgets the counters of runs of which nothing has been heard since a moment, and that another run
+/// of the same gateway has followed: whole runs only, for one that goes on is compared with what it
+/// said before.
 pub fn prune(tx: &mut Tx<'_>, before: Time) -> Result<u64, Error> {
     tx.execute(PRUNE, params![before])
 }

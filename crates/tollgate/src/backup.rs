@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use tollgate_core::audit::{self, Report};
-use tollgate_core::directory;
 use tollgate_core::keys::{Keys, Proof, proof_in};
+use tollgate_core::{directory, events};
 use tollgate_store::copy::{CopyError, Progress, Source, Target};
 use tollgate_store::{DbUrl, Options};
 use tollgate_types::{Clock as _, SystemClock};
@@ -111,6 +111,7 @@ pub fn restore(args: &RestoreArgs, settings: &Settings) -> anyhow::Result<ExitCo
     }
     target.leave_gaps().with_context(failed)?;
     directory::restored_in(&mut target.tx()).with_context(failed)?;
+    events::restored_in(&mut target.tx()).with_context(failed)?;
     target.commit().with_context(failed)?;
     drop((source, scratch));
     let made = made_at.map(|at| format!(" of {}", settings.time.zone.zone.show(at))).unwrap_or_default();

@@ -15,6 +15,7 @@ use crate::jobs::JobKind;
 pub(super) fn audit_in(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
     terms_follow_entries(tx, report)?;
     orders_are_what_they_say(tx, report)?;
+    requests_follow_terms(tx, report)?;
     proxies_follow_terms(tx, report)?;
     stock_follows_proxies(tx, report)?;
     promises_have_jobs(tx, report)
@@ -59,6 +60,27 @@ fn orders_are_what_they_say(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), 
             pending.into(),
             order.pending.into(),
         );
+        if order.state == OrderState::Cancelled {
+            let paid = order.amount.get().into();
+            report.compare(
+                || format!("given back of cancelled order {name}"),
+                paid,
+                order.refunded.get().into(),
+            );
+            report.compare(
+                || format!("ended proxies of cancelled order {name}"),
+                bought.into(),
+                order.ended.into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn requests_follow_terms(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
+    for (id, by_terms, by_requests) in store::static_requests::given_back(tx)? {
+        let what = || format!("given back by requests about static proxy {id}");
+        report.compare(what, by_terms.get().into(), by_requests.get().into());
     }
     Ok(())
 }
@@ -126,7 +148,16 @@ fn promises_have_jobs(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error>
     for id in store::static_requests::unpromised(tx, JobKind::StaticReplacement.as_str())? {
         missing.push(format!("jobs that do replacement {id}"));
     }
-    report.compared += 4;
+    for id in store::static_requests::stranded(tx)? {
+        missing.push(format!("requests for another address of static proxy {id}"));
+    }
+    for id in store::packages::unpromised(tx, JobKind::PackageExpiry.as_str())? {
+        missing.push(format!("jobs that close package {id}"));
+    }
+    for channel in store::notice_channels::unpromised(tx, JobKind::NoticeDelivery.as_str())? {
+        missing.push(format!("jobs that deliver what waits on channel {channel}"));
+    }
+    report.compared += 7;
     report.differences.extend(missing.into_iter().map(|what| Difference { what, expected: 1, found: 0 }));
     for id in store::static_requests::pointless(tx)? {
         let what = format!("open requests {id} about a static proxy without an address");

@@ -23,6 +23,11 @@ pub(crate) async fn renewal(core: &Core, job: &Claimed) -> Result<(), Error> {
 }
 
 fn renewal_in(tx: &mut Tx<'_>, core: &Core, job: &Claimed, held: Held, now: Time) -> Result<(), Error> {
+    // Renewed by hand since the job was claimed: a short period's first mark may lie behind all the
+    // same, and the customer is not to pay twice in a row.
+    if let Some(later) = store::jobs::due_at(tx, job.id, job.claim)?.filter(|at| *at > now) {
+        return jobs::close(tx, job, Next::At(later), now);
+    }
     let proxy = &held.proxy;
     let waits = !marks::reached(proxy.expires_at, now);
     match proxy.state {

@@ -54,13 +54,15 @@ pub(super) fn out_of_service(
     Ok(Some(id))
 }
 
-/// Drops the replacement that followed from taking an address out of service, which was taken back.
-pub(super) fn back_in_service(tx: &mut Tx<'_>, proxy: &Proxy, now: Time) -> Result<(), Error> {
+/// Drops a replacement that only followed from taking an address out of service: that was taken
+/// back, or the customer asks for something else.
+pub(super) fn drop_operators(tx: &mut Tx<'_>, proxy: &mut Proxy, now: Time) -> Result<(), Error> {
     let Some((id, RequestKind::Replace)) = proxy.request else { return Ok(()) };
     let Some(request) = store::static_requests::by_id(tx, id)? else { return Ok(()) };
     if request.asked_by != Actor::Operator.to_string() {
         return Ok(());
     }
+    proxy.request = None;
     store::static_requests::write(tx, &request, RequestState::Dropped, now)?;
     jobs::forget(tx, JobKind::StaticReplacement, &id.to_string())
 }

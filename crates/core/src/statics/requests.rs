@@ -67,7 +67,9 @@ pub async fn replace(
 }
 
 /// Asks to give a proxy back; answers how much would be paid back now. The proxy goes on working,
-/// and is not renewed, until the operator decides.
+/// and is not renewed, until the operator decides. Where its address was taken out of service and
+/// there was no other yet, that is decided first: a customer need not wait for an address that may
+/// never come.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `reason`, [`Error::NotFound`], [`Error::Conflict`] where a request is
@@ -82,7 +84,8 @@ pub async fn refund(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            let Held { proxy, .. } = hold_own(tx, account, id)?;
+            let Held { mut proxy, .. } = hold_own(tx, account, id)?;
+            replacing::drop_operators(tx, &mut proxy, now)?;
             check_idle(&proxy, now)?;
             let request = insert(tx, &proxy, RequestKind::Refund, &reason, RequestState::Asked, now)?;
             let terms = store::static_terms::unexpired(tx, id, now)?;

@@ -282,7 +282,7 @@ fn update_in(
     change: &StockChange,
     now: Time,
 ) -> Result<Option<StaticRequestId>, Error> {
-    let holder = match item.holder {
+    let mut holder = match item.holder {
         Some((proxy, _)) => store::static_proxies::by_id(tx, proxy)?,
         None => None,
     };
@@ -303,7 +303,7 @@ fn update_in(
     let request = match change.in_service {
         Some(false) => take_out(tx, &item, holder.as_ref(), now)?,
         Some(true) => {
-            put_back(tx, core, &item, holder.as_ref(), now)?;
+            put_back(tx, core, &item, holder.as_mut(), now)?;
             None
         }
         None => None,
@@ -346,13 +346,13 @@ fn put_back(
     tx: &mut Tx<'_>,
     core: &Core,
     item: &Item,
-    holder: Option<&Proxy>,
+    holder: Option<&mut Proxy>,
     now: Time,
 ) -> Result<(), Error> {
     if item.state != StockState::Disabled {
         return Ok(());
     }
-    let (state, release_at) = match holder {
+    let (state, release_at) = match &holder {
         None => (StockState::Free, None),
         Some(proxy) if proxy.state == ProxyState::Grace => {
             (StockState::Grace, Some(super::kept_until(core, proxy)))
@@ -361,7 +361,7 @@ fn put_back(
     };
     store::stock::set_state(tx, item.id, state, release_at, now)?;
     match holder {
-        Some(proxy) => replacing::back_in_service(tx, proxy, now),
+        Some(proxy) => replacing::drop_operators(tx, proxy, now),
         None => Ok(()),
     }
 }

@@ -1,6 +1,9 @@
 //! What happens by itself, on both databases.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod auditing;
 mod engine;
 mod packages;
+mod restoring;
+mod upgrading;
 mod world;

@@ -1,7 +1,7 @@
 //! Packages expire, their customers are reminded, and they are bought again.
 
 use tollgate_core::packages::StrategyChange;
-use tollgate_core::{Actor, notices, offers, packages};
+use tollgate_core::{Actor, accounts, notices, offers, packages};
 use tollgate_testkit::on_both_databases;
 use tollgate_types::{Cents, OfferId};
 
@@ -151,6 +151,25 @@ on_both_databases! {
         assert_eq!(world.holding(ann).await.settings.rebuy_status, "normal");
         assert_eq!(world.balance(ann).await, 0);
         assert_eq!(world.story(ann).await[1..], told(&[("package.rebuy_succeeded", 0)]));
+        world.audit().await;
+    }
+
+    async fn auto_rebuy_that_failed_for_a_suspended_account_is_tried_once_it_is_active_again(database) {
+        let world = World::new(database).await;
+        let ann = world.account("ann", 1000).await;
+        let offer = world.offer(2, 30).await;
+        world.buy(ann, offer).await;
+        let rebuy = StrategyChange { auto_rebuy: Some(true), rebuy_gb: Some(1), rebuy_days: Some(1),
+                                     rebuy_offer: Some(offer), ..StrategyChange::default() };
+        world.strategy(ann, rebuy).await;
+        world.work().await;
+        let active = |active| accounts::Change { active: Some(active), ..accounts::Change::default() };
+        accounts::update(&world.core, Actor::Operator, ann, active(false)).await.unwrap();
+        world.pass(DAY * 29).await;
+        assert_eq!(world.story(ann).await, told(&[("package.rebuy_failed", 29)]));
+        accounts::update(&world.core, Actor::Operator, ann, active(true)).await.unwrap();
+        world.work().await;
+        assert_eq!(world.balance(ann).await, 600);
         world.audit().await;
     }
 

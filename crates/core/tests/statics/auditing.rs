@@ -57,6 +57,20 @@ on_both_databases! {
             ("UPDATE static_proxies SET stock_id = NULL, state = 'ended' WHERE id = 1", "is rightly leased"),
             ("UPDATE static_proxies SET static_type = 'res' WHERE id = 1", "is rightly leased"),
             ("DELETE FROM jobs WHERE kind = 'static.expiry'", "jobs that end static proxy 1"),
+            (
+                "UPDATE jobs SET run_at = run_at + 1 WHERE kind = 'static.expiry'",
+                "jobs that end static proxy 1",
+            ),
+            (
+                "UPDATE stock_items SET state = 'disabled' WHERE state = 'leased'",
+                "requests for another address of static proxy 1",
+            ),
+            ("UPDATE static_orders SET state = 'cancelled' WHERE id = 1", "given back of cancelled order"),
+            ("UPDATE static_orders SET state = 'cancelled' WHERE id = 1", "ended proxies of cancelled order"),
+            (
+                "UPDATE static_requests SET amount = amount + 1 WHERE kind = 'refund'",
+                "given back by requests about static proxy 2",
+            ),
             ("DELETE FROM jobs WHERE kind = 'stock.release'", "jobs that set stock item 1 free"),
             (
                 "UPDATE static_requests SET state = 'going' WHERE kind = 'replace'",

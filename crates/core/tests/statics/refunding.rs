@@ -141,6 +141,26 @@ on_both_databases! {
         world.audit().await;
     }
 
+    async fn a_proxy_can_be_given_back_whose_address_went_out_of_service_and_has_no_other(database) {
+        let world = World::on(&database).await;
+        let ids = world.stock(1, 3000).await;
+        let (ann, id) = world.customer("ann", 0).await;
+        let change = statics::StockChange { in_service: Some(false), exit_ip: None };
+        statics::update_stock(&world.core, Actor::Operator, ids[0], change).await.unwrap();
+        world.work().await;
+        let (first, _) = ask(&world, ann, id).await.unwrap();
+        world.audit().await;
+        // Nothing comes of it: the other address is looked for again.
+        statics::refuse(&world.core, Actor::Operator, first, String::new()).await.unwrap();
+        world.audit().await;
+        assert_eq!(world.only(ann).await.request.as_deref(), Some("replace"));
+        let (second, _) = ask(&world, ann, id).await.unwrap();
+        assert_eq!(approve(&world, second).await, Ok(Cents::new(3000)));
+        world.work().await;
+        assert_eq!(world.stock_states().await, [0, 0, 0, 1]);
+        world.audit().await;
+    }
+
     async fn what_cannot_be_given_back_says_so(database) {
         let world = World::on(&database).await;
         world.stock(1, 3000).await;

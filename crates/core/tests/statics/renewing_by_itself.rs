@@ -1,7 +1,7 @@
 //! Renewing by itself, at the marks before the expiry.
 
 use tollgate_core::statics::PriceChange;
-use tollgate_core::{Error, Noun, statics};
+use tollgate_core::{Error, Noun, jobs, statics};
 use tollgate_testkit::on_both_databases;
 use tollgate_types::{Cents, StaticType};
 
@@ -167,6 +167,28 @@ on_both_databases! {
         let told = world.told_kinds(ann).await;
         let told: Vec<_> = told.iter().map(|kind| kind.trim_start_matches("static.")).collect();
         assert_eq!(told, ["renewed", "renewed", "renewal_insufficient", "renewal_insufficient", "expired"]);
+        world.audit().await;
+    }
+
+    async fn a_renewal_by_hand_is_not_followed_at_once_by_one_that_was_claimed_before(database) {
+        let world = World::on(&database).await;
+        world.stock(1, 3000).await;
+        let ann = world.account("ann", 1000).await;
+        let price = world.price(1, 1, 100).await;
+        world.order(ann, price).await;
+        let proxy = world.only(ann).await;
+        world.auto_rebuy(ann, proxy.id, true).await;
+        world.clock.advance(HOUR * 23);
+        let claimed = jobs::claim(&world.core, jobs::Queue::House, 8).await.unwrap();
+        assert_eq!(claimed.len(), 1);
+        world.renew(ann, proxy.id).await.unwrap();
+        for job in claimed {
+            jobs::attempt(world.core.clone(), job).await;
+        }
+        assert_eq!(world.balance(ann).await, 800, "ordered and renewed, each once");
+        assert_eq!(world.only(ann).await.expires_at, proxy.expires_at.plus(DAY));
+        world.pass(HOUR).await;
+        assert_eq!(world.balance(ann).await, 700, "the next mark is a day ahead of the new expiry");
         world.audit().await;
     }
 

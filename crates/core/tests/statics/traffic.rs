@@ -146,4 +146,20 @@ on_both_databases! {
         tell(&world, (1, 1), &[(ids[0], 100, 0, 0)]).await;
         assert_eq!(days(&world, ann, ids[0], first.plus_days(31), today(&world)).await, [(100, 0, 0)]);
     }
+
+    async fn a_run_that_goes_on_is_remembered_though_nothing_moves(database) {
+        let world = World::on(&database).await;
+        world.stock(2, 3000).await;
+        let ann = world.account("ann", 8000).await;
+        let price = world.price(2, 100, 100).await;
+        world.order(ann, price).await;
+        let ids: Vec<_> = world.list(ann).await.iter().map(|proxy| proxy.id).collect();
+        tell(&world, (1, 1), &[(ids[0], 100, 0, 1)]).await;
+        tell(&world, (2, 1), &[(ids[1], 7, 0, 1)]).await;
+        world.clock.advance(DAY * 40);
+        jobs::begin(&world.core).await.unwrap();
+        world.work().await;
+        tell(&world, (1, 1), &[(ids[0], 150, 0, 2)]).await;
+        assert_eq!(days(&world, ann, ids[0], today(&world), today(&world)).await, [(50, 0, 1)]);
+    }
 }
