@@ -17,7 +17,7 @@ on_both_databases! {
         }
         world.buy(ann, offer).await;
         // Restored as it was now; what came after it is lost here, but not to those who were told.
-        world.core.db().write(|tx| events::restored_in(tx)).await.unwrap();
+        world.core.db().write(events::restored_in).await.unwrap();
         world.recharge(ann, 1000, "second").await;
         for account in [ann, ben] {
             for _ in 0..5 {
