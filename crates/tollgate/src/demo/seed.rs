@@ -70,6 +70,9 @@ const STOCK: [(&str, &str, u8, u8); 7] = [
 /// The port of static addresses, where it is free.
 const STATIC_PORT: u16 = 7100;
 
+/// The usual port of the API.
+const API_PORT: u16 = 8080;
+
 /// The customer of a demo.
 #[derive(Debug)]
 pub(super) struct Customer {
@@ -94,7 +97,7 @@ pub(super) async fn seed(platform: &Platform) -> anyhow::Result<Customer> {
     let key = customer(platform, &operator, &api).await?;
     offers(&operator).await?;
     exits(&operator).await?;
-    static_stock(&operator).await?;
+    static_stock(&operator, platform).await?;
     let static_price = static_price(&operator).await?;
     let client = Client::new(&api, key.clone())?;
     let sub_account = logins(&client).await?;
@@ -163,12 +166,12 @@ async fn exits(operator: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn static_stock(operator: &Client) -> anyhow::Result<()> {
+async fn static_stock(operator: &Client, platform: &Platform) -> anyhow::Result<()> {
     let there = operator.call(&Call::get("/api/admin/static/stock?page_size=1")).await?;
     if int(there.data()?, "total")? > 0 {
         return Ok(());
     }
-    let port = static_port()?;
+    let port = static_port(platform)?;
     for (proxy_type, country, block, count) in STOCK {
         let item = |number: u8| {
             let mut item = json!({ "listen_ip": format!("127.0.{block}.{number}"), "listen_port": port });
@@ -184,14 +187,15 @@ async fn static_stock(operator: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A port that is free on every address.
-fn static_port() -> anyhow::Result<u16> {
-    let any = std::net::Ipv4Addr::UNSPECIFIED;
-    let bound =
-        std::net::TcpListener::bind((any, STATIC_PORT)).or_else(|_| std::net::TcpListener::bind((any, 0)));
-    let port =
-        bound.and_then(|listener| listener.local_addr()).context("no port is free for static addresses")?;
-    Ok(port.port())
+/// A port that is free on every address. Nobody listens there before the first order, so that another
+/// demo would find the usual one free as well: it belongs to the one that has the usual port of the
+/// API.
+fn static_port(platform: &Platform) -> anyhow::Result<u16> {
+    let is_first = platform.addresses().api.iter().any(|address| address.port() == API_PORT);
+    let usual = if is_first { STATIC_PORT } else { 0 };
+    let bind = |port| std::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port));
+    let bound = bind(usual).or_else(|_| bind(0)).and_then(|listener| listener.local_addr());
+    Ok(bound.context("no port is free for static addresses")?.port())
 }
 
 /// Makes the price list; gives the item for three residential addresses.
