@@ -49,6 +49,19 @@ fn answers(demo: &Demo, heading: &str) -> Vec<Value> {
     answers
 }
 
+/// Waits until the proxies of an answer can be reached: the gateway opens the first port of static
+/// proxies within a second of the first order.
+fn reachable(listed: &Value) {
+    for record in listed["data"]["records"].as_array().expect("records") {
+        let text = |field: &str| record[field].as_str().expect("a text").to_owned();
+        let url = format!("http://{}:{}/", text("proxy_address"), text("proxy_port"));
+        eventually("the gateway listens there", || {
+            let tried = Command::new("curl").args(["-s", "-o", "/dev/null", "--noproxy", "*", &url]).status();
+            tried.expect("curl").success()
+        });
+    }
+}
+
 #[test]
 fn every_line_works_as_it_is_and_every_byte_is_accounted_for() {
     let demo = start(&[]);
@@ -93,6 +106,7 @@ fn every_line_works_as_it_is_and_every_byte_is_accounted_for() {
         .map(|record| record["proxy_address"].as_str().expect("an address"))
         .collect();
     assert_eq!(addresses.len(), 3, "{listed}");
+    reachable(listed);
     let seen = paste(&demo, "# Through each of them");
     assert_eq!(seen.len(), 6, "{seen:?}");
     for address in addresses {
@@ -121,6 +135,7 @@ fn a_static_proxy_for_ipv6_reaches_the_origin_by_it() {
         .replace(&format!("127.0.0.1:{port}/ip"), &format!("origin.test:{port}/ip"));
     let ordered = answers(&demo, "# Three static addresses");
     assert_eq!(ordered[1]["data"]["records"][0]["exit_ip"], "::1", "{ordered:?}");
+    reachable(&ordered[1]);
     assert_eq!(paste(&demo, "# Through each of them"), ["::1"; 2]);
     demo.running.stop();
 }
