@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::besieger::Siege;
+
 /// What `--help` prints.
 pub(crate) const USAGE: &str = "\
 Measures Tollgate beside other proxies on loopback.
@@ -16,8 +18,8 @@ usage: cargo run --release -p tollgate-bench -- [options]
   --rounds N        how often everything is measured, in turns (default 5, at most 50)
   --quick           small sizes and one round: shows that it works, the figures mean little
   --only A,B        these subjects only: tollgate tinyproxy squid dante microsocks haproxy relay
-  --measure A,B     these measurements only: idle bulk connections requests api
-                    static settle capacity
+  --measure A,B     these measurements only: idle bulk connections requests pingpong
+                    api static settle capacity siege
   --install-peers   first install missing peers with apt-get (needs root)
   --out FOLDER      where results.md and results.json go (default: bench/out)
 ";
@@ -39,6 +41,13 @@ pub(crate) enum Command {
         /// Where every connection goes.
         target: SocketAddr,
     },
+    /// Be the origin in a process of its own; started by the program itself.
+    Origin {
+        /// Where to listen on 127.0.0.1.
+        port: u16,
+    },
+    /// Be those who besiege a gateway; started by the program itself.
+    Besiege(Siege),
 }
 
 /// How to measure.
@@ -58,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) install_peers: bool,
     /// Where the results go.
     pub(crate) out: String,
+    /// How many descriptors a process may have.
+    pub(crate) descriptors: u64,
     /// How much of each.
     pub(crate) sizes: Sizes,
 }
@@ -86,6 +97,8 @@ pub(crate) struct Sizes {
     pub(crate) connections: u64,
     /// Absolute-form requests.
     pub(crate) requests: u64,
+    /// Small messages at a steady pace.
+    pub(crate) messages: u64,
     /// Idle tunnels.
     pub(crate) idle: u64,
     /// Calls of each API method.
@@ -100,6 +113,18 @@ pub(crate) struct Sizes {
     pub(crate) settle_for: Duration,
     /// Usage reports, each of every payer's lease, that are settled one after the other.
     pub(crate) reports: u64,
+    /// Idle tunnels of the siege at most; the number of descriptors bounds them, too.
+    pub(crate) siege_tunnels: u64,
+    /// Clients that never finish their requests.
+    pub(crate) slow: u64,
+    /// For how long they are there beside normal traffic.
+    pub(crate) slow_for: Duration,
+    /// Guessed passwords.
+    pub(crate) guesses: u64,
+    /// How many of them a second.
+    pub(crate) guesses_per_second: u64,
+    /// For how long normal traffic is measured on its own.
+    pub(crate) quiet_for: Duration,
 }
 
 const GIB: u64 = 1 << 30;
@@ -110,6 +135,7 @@ const FULL: Sizes = Sizes {
     bulk_many: 4 * GIB,
     connections: 6_000,
     requests: 20_000,
+    messages: 15_000,
     idle: 2_000,
     api_calls: 10_000,
     statics: 10_000,
@@ -117,6 +143,12 @@ const FULL: Sizes = Sizes {
     payers: 1_000,
     settle_for: Duration::from_secs(15),
     reports: 60,
+    siege_tunnels: 18_000,
+    slow: 2_000,
+    slow_for: Duration::from_secs(20),
+    guesses: 100_000,
+    guesses_per_second: 2_000,
+    quiet_for: Duration::from_secs(10),
 };
 
 const QUICK: Sizes = Sizes {
@@ -124,6 +156,7 @@ const QUICK: Sizes = Sizes {
     bulk_many: 256 * MIB,
     connections: 200,
     requests: 500,
+    messages: 1_000,
     idle: 100,
     api_calls: 200,
     statics: 200,
@@ -131,6 +164,12 @@ const QUICK: Sizes = Sizes {
     payers: 30,
     settle_for: Duration::from_secs(2),
     reports: 10,
+    siege_tunnels: 300,
+    slow: 120,
+    slow_for: Duration::from_secs(3),
+    guesses: 2_000,
+    guesses_per_second: 1_000,
+    quiet_for: Duration::from_secs(2),
 };
 
 /// Reads the command line.
@@ -143,6 +182,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Command> 
         measure: Vec::new(),
         install_peers: false,
         out: "bench/out".to_owned(),
+        descriptors: 0,
         sizes: FULL,
     };
     let mut rounds = None;
@@ -150,6 +190,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Command> 
         let mut value = || words.next().with_context(|| format!("{word} needs a value"));
         match word.as_str() {
             "relay" => return Ok(Command::Relay { port: value()?.parse()?, target: value()?.parse()? }),
+            "origin" => return Ok(Command::Origin { port: value()?.parse()? }),
+            "besiege" => return Ok(Command::Besiege(Siege::parse(&words.collect::<Vec<_>>())?)),
             "--help" | "-h" => return Ok(Command::Help),
             "--tollgate" => options.tollgate = PathBuf::from(value()?),
             "--rounds" => rounds = Some(value()?.parse().context("--rounds takes a number")?),
@@ -172,7 +214,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Command> 
 }
 
 const SUBJECTS: &[&str] = &["tollgate", "tinyproxy", "squid", "dante", "microsocks", "haproxy", "relay"];
-const MEASURES: &[&str] = &["idle", "bulk", "connections", "requests", "api", "static", "settle", "capacity"];
+const MEASURES: &[&str] =
+    &["idle", "bulk", "connections", "requests", "pingpong", "api", "static", "settle", "capacity", "siege"];
 
 /// A comma-separated list of known names.
 fn names(list: &str, known: &[&str]) -> Result<Vec<String>> {

@@ -1,12 +1,13 @@
 //! The clients: through a proxy in one of several ways, and of HTTP on a kept connection.
 //! They wait for each answer of a handshake before going on, as ordinary clients do.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// How a daemon is asked for a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,18 @@ pub(crate) struct Door {
 impl Door {
     /// A tunnel to the origin.
     pub(crate) async fn tunnel(&self, origin: SocketAddr) -> Result<TcpStream> {
-        let mut stream = TcpStream::connect(self.address).await.context("connecting to the daemon")?;
+        let stream = TcpStream::connect(self.address).await.context("connecting to the daemon")?;
+        self.enter(stream, origin).await
+    }
+
+    /// A tunnel to the origin, of a client with an address of loopback that is not the usual one.
+    pub(crate) async fn tunnel_from(&self, client: Ipv4Addr, origin: SocketAddr) -> Result<TcpStream> {
+        let stream = connect_from(client, self.address).await.context("connecting to the daemon")?;
+        self.enter(stream, origin).await
+    }
+
+    /// A tunnel to the origin on a connection to the daemon on which nothing was said yet.
+    pub(crate) async fn enter(&self, mut stream: TcpStream, origin: SocketAddr) -> Result<TcpStream> {
         stream.set_nodelay(true)?;
         match self.way {
             Way::Straight => {}
@@ -105,6 +117,13 @@ impl Door {
         let pair = format!("{}:{}", login.user, login.password);
         format!("Proxy-Authorization: Basic {}\r\n", base64(pair.as_bytes()))
     }
+}
+
+/// Connects from one of the many addresses of loopback.
+pub(crate) async fn connect_from(client: Ipv4Addr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((client, 0).into())?;
+    socket.connect(to).await
 }
 
 fn socks5_request(origin: SocketAddr) -> Vec<u8> {

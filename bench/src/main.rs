@@ -14,23 +14,29 @@
 )]
 
 mod args;
+mod besieger;
 #[cfg(feature = "settle")]
 mod capacity;
 #[cfg(not(feature = "settle"))]
 #[path = "capacity_absent.rs"]
 mod capacity;
 mod client;
+mod goals;
 mod machine;
 mod measure;
 mod origin;
 mod peers;
+mod pingpong;
 mod platform;
 mod postgres;
 mod process;
 mod relay;
 mod report;
 mod run;
+mod siege;
 mod statics;
+mod steady;
+mod table;
 mod tollgate;
 
 use std::fs;
@@ -62,7 +68,10 @@ fn start() -> Result<()> {
             Ok(())
         }
         Command::Relay { port, target } => runtime.block_on(relay::serve(port, target)),
-        Command::Run(options) => {
+        Command::Origin { port } => runtime.block_on(origin::serve_on(port)),
+        Command::Besiege(siege) => runtime.block_on(siege.lay()),
+        Command::Run(mut options) => {
+            options.descriptors = process::raise_descriptors()?;
             process::adopt_orphans()?;
             if options.install_peers {
                 peers::install()?;

@@ -65,13 +65,25 @@ impl Taken {
     pub(crate) fn of_jobs(&self, mut latencies: Vec<Duration>) -> Vec<Figure> {
         latencies.sort_unstable();
         let count = latencies.len() as u64;
-        vec![
-            figure("CPU µs each", self.cpu_micros(count)),
-            figure("per second", self.per_second(count)),
-            figure("p50 µs", quantile(&latencies, 500)),
-            figure("p99 µs", quantile(&latencies, 990)),
-        ]
+        let mut figures =
+            vec![figure("CPU µs each", self.cpu_micros(count)), figure("per second", self.per_second(count))];
+        figures.extend(quantiles(&latencies));
+        figures
     }
+
+    /// How much of a core the daemon had meanwhile.
+    pub(crate) fn cpu_percent(&self) -> f64 {
+        self.cpu.as_secs_f64() * 100.0 / self.wall.as_secs_f64()
+    }
+}
+
+/// The middle and the far end of how long things took.
+pub(crate) fn quantiles(sorted: &[Duration]) -> [Figure; 3] {
+    [
+        figure("p50 µs", quantile(sorted, 500)),
+        figure("p99 µs", quantile(sorted, 990)),
+        figure("p99.9 µs", quantile(sorted, 999)),
+    ]
 }
 
 /// The value below which so many of a thousand lie, in microseconds.
@@ -188,7 +200,11 @@ pub(crate) async fn connections(
 
 /// A tunnel through which a message has passed each way.
 pub(crate) async fn touch(door: &Door, origin: SocketAddr) -> Result<TcpStream> {
-    let mut tunnel = door.tunnel(origin).await?;
+    greet(door.tunnel(origin).await?).await
+}
+
+/// Sends the first message through a new tunnel, and waits for it to come back.
+pub(crate) async fn greet(mut tunnel: TcpStream) -> Result<TcpStream> {
     let mut message = b"ECHO\n".to_vec();
     message.resize(message.len() + MESSAGE, b'.');
     tunnel.write_all(&message).await?;
@@ -215,7 +231,7 @@ async fn read_message(tunnel: &mut TcpStream) -> Result<()> {
 }
 
 /// Closes and waits until the other side has closed, too.
-async fn hang_up(mut tunnel: TcpStream) -> Result<()> {
+pub(crate) async fn hang_up(mut tunnel: TcpStream) -> Result<()> {
     tunnel.shutdown().await?;
     let mut rest = [0; 64];
     match tunnel.read(&mut rest).await {
@@ -334,6 +350,7 @@ mod tests {
         let latencies: Vec<Duration> = (1..=1000).map(Duration::from_micros).collect();
         assert_eq!(quantile(&latencies, 500).round(), 500.0);
         assert_eq!(quantile(&latencies, 990).round(), 990.0);
+        assert_eq!(quantile(&latencies, 999).round(), 999.0);
         assert_eq!(quantile(&[], 990), 0.0);
     }
 

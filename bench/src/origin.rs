@@ -14,6 +14,12 @@ const CHUNK: usize = 256 * 1024;
 /// The size of the body of an HTTP answer.
 pub(crate) const BODY: usize = 1024;
 
+/// Is the origin on a port of 127.0.0.1, for ever: where it needs a process of its own.
+pub(crate) async fn serve_on(port: u16) -> Result<()> {
+    accept(TcpListener::bind(("127.0.0.1", port)).await?).await;
+    Ok(())
+}
+
 /// A TCP server on loopback. Every connection begins with one line:
 ///
 /// - `SEND n`: sends `n` bytes, then waits for the next line;

@@ -98,6 +98,11 @@ pub(crate) const PEERS: &[Peer] = &[
 ];
 
 impl Peer {
+    /// Whether it is a proxy, and not a mere relay.
+    pub(crate) fn is_proxy(&self) -> bool {
+        self.way != Way::Straight
+    }
+
     /// Whether its program is there.
     pub(crate) fn is_installed(&self) -> bool {
         program(self.program).is_some()

@@ -59,7 +59,9 @@ pub(crate) async fn calls(tollgate: &Tollgate, key: &str, path: &str, count: u64
     let request: Arc<[u8]> = api.request("GET", path, "").into();
     let calls = exchanges(tollgate.api_address(), request, count, API_CLIENTS);
     let (calls, taken) = taken(tollgate.daemon(), calls).await?;
-    Ok(taken.of_jobs(calls.latencies))
+    let mut figures = taken.of_jobs(calls.latencies);
+    figures.push(figure("CPU % of a core", taken.cpu_percent()));
+    Ok(figures)
 }
 
 /// Many sub-accounts with traffic at the same time: what it costs to meter, report and settle

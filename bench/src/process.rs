@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getpid, getrlimit, kill_process, set_child_subreaper,
+    setrlimit, waitpid,
+};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
@@ -31,6 +34,21 @@ const START_GLANCE: Duration = Duration::from_millis(2);
 /// an entry in the table of processes.
 pub(crate) fn adopt_orphans() -> Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// More descriptors than this are asked for by nobody here, and some daemons walk through all that
+/// they may have.
+const MOST_DESCRIPTORS: u64 = 65_536;
+
+/// Raises the number of descriptors that this process and the daemons may have at least to what the
+/// system allows without asking, and gives it.
+pub(crate) fn raise_descriptors() -> Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let allowed = limit.maximum.unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS);
+    if limit.current.is_some_and(|current| current < allowed) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: limit.maximum })?;
+    }
+    Ok(allowed)
 }
 
 /// A child process with all its descendants. Ended when dropped.
@@ -62,28 +80,38 @@ impl Daemon {
     }
 
     /// Waits until something about it holds, as long as it lives.
-    pub(crate) async fn until<T>(
+    pub(crate) async fn until<T>(&mut self, what: &str, ask: impl AsyncFnMut() -> Option<T>) -> Result<T> {
+        self.until_within(START_PATIENCE, START_GLANCE, what, ask).await
+    }
+
+    /// The same within another time, looking at it as often as is said.
+    pub(crate) async fn until_within<T>(
         &mut self,
+        patience: Duration,
+        glance: Duration,
         what: &str,
         mut ask: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T> {
-        let deadline = Instant::now() + START_PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
+            // Before it is asked: what it says last counts, too.
+            let ended = self.child.try_wait()?;
             if let Some(found) = ask().await {
                 return Ok(found);
             }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended at its start with {status}: {}", self.name, self.last_words());
+            if let Some(status) = ended {
+                bail!("{} ended with {status} before it {what}: {}", self.name, self.last_words());
             }
             if Instant::now() > deadline {
-                bail!(
-                    "{} after {START_PATIENCE:?}: not yet so that it {what}: {}",
-                    self.name,
-                    self.last_words()
-                );
+                bail!("{} after {patience:?}: not yet so that it {what}: {}", self.name, self.last_words());
             }
-            sleep(START_GLANCE).await;
+            sleep(glance).await;
         }
+    }
+
+    /// Where what it says goes.
+    pub(crate) fn log_path(&self) -> &Path {
+        &self.log
     }
 
     /// What it wrote to its log so far.

@@ -6,99 +6,31 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::goals;
 use crate::machine::Machine;
 use crate::measure::Figure;
+use crate::table::{Kind, Row, Table};
 
-/// One of the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Table {
-    /// Memory of idle tunnels.
-    Idle,
-    /// Throughput of one tunnel.
-    BulkOne,
-    /// Throughput of 32 tunnels.
-    BulkMany,
-    /// New connections.
-    Connections,
-    /// Absolute-form requests.
-    Requests,
-    /// Calls of the JSON API.
-    Api,
-    /// What a platform with static addresses costs at rest.
-    Statics,
-    /// How long it takes to be let in at them.
-    Admission,
-    /// Settlements at the pace of real traffic.
-    Settle,
-    /// Settlements as fast as they go.
-    Capacity,
-}
-
-impl Table {
-    /// What stands above it.
-    fn title(self) -> &'static str {
-        match self {
-            Self::Idle => "Resident memory per idle tunnel",
-            Self::BulkOne => "Throughput, 1 tunnel",
-            Self::BulkMany => "Throughput, 32 tunnels",
-            Self::Connections => "New connections (handshake, 1 KiB each way, close), 16 clients",
-            Self::Requests => "GET of 1 KiB on kept connections, 16 clients",
-            Self::Api => "API calls, 8 clients",
-            Self::Statics => "Static addresses: start-up and memory",
-            Self::Admission => "Static addresses: from connecting to the first byte of CONNECT's answer",
-            Self::Settle => "Settlements of active payers, at the pace of their traffic",
-            Self::Capacity => "Settlements as fast as they go: one report after the other",
-        }
-    }
-
-    /// Its name in the JSON file.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::BulkOne => "bulk_1",
-            Self::BulkMany => "bulk_32",
-            Self::Connections => "connections",
-            Self::Requests => "requests",
-            Self::Api => "api",
-            Self::Statics => "static",
-            Self::Admission => "static_admission",
-            Self::Settle => "settle",
-            Self::Capacity => "capacity",
-        }
-    }
-
-    /// Whether its rows are compared with the best peer by the first figure.
-    fn is_compared(self) -> bool {
-        !matches!(self, Self::Api | Self::Statics | Self::Admission | Self::Settle | Self::Capacity)
-    }
-}
-
-/// A row of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// What it is about.
-    pub(crate) subject: String,
-    /// Whether it is a proxy of others, that others are compared with.
-    pub(crate) is_peer: bool,
-    /// Where it stands: rows are shown by ascending rank.
-    pub(crate) rank: usize,
-}
-
+/// What was found for a row.
 #[derive(Debug)]
-struct Found {
-    row: Row,
+pub(crate) struct Found {
+    /// The row.
+    pub(crate) row: Row,
     /// Every figure's values, in the order of the rounds.
     figures: Vec<(&'static str, Vec<f64>)>,
     /// What went wrong, in the order of the rounds.
-    failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
 }
+
+/// The rows of each table.
+pub(crate) type Tables = BTreeMap<Table, Vec<Found>>;
 
 /// All that was found.
 #[derive(Debug)]
 pub(crate) struct Report {
     machine: Machine,
     what: String,
-    tables: BTreeMap<Table, Vec<Found>>,
+    tables: Tables,
 }
 
 impl Report {
@@ -126,8 +58,10 @@ impl Report {
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::from("# Tollgate beside other proxies\n\n");
         let _ = writeln!(text, "{}\n\n{}", self.what, self.machine.markdown());
-        text += "Each figure is the median of the rounds, with its smallest and largest value in brackets. \
-                 `× best` compares the first figure with the best of the other proxies.\n";
+        text += &goals::markdown(&goals::judge(&self.tables));
+        text += "\nBelow, each figure is the median of the rounds, with its smallest and largest value in \
+                 brackets. `× best` compares the first figure with the best of the other proxies, `× relay` \
+                 with the bare relay.\n";
         for (table, rows) in &self.tables {
             text += "\n";
             text += &table_markdown(*table, rows);
@@ -143,7 +77,8 @@ impl Report {
                 results.push(found.json(*table));
             }
         }
-        json!({ "what": self.what, "machine": self.machine.json(), "results": results })
+        let goals = goals::json(&goals::judge(&self.tables));
+        json!({ "what": self.what, "machine": self.machine.json(), "goals": goals, "results": results })
     }
 }
 
@@ -159,6 +94,11 @@ impl Found {
         self.figures.iter().find(|(found, _)| *found == name).map(|(_, values)| values.as_slice())
     }
 
+    /// The middle of a figure's values.
+    pub(crate) fn median(&self, name: &str) -> Option<f64> {
+        self.values(name).map(|values| Spread::of(values).median)
+    }
+
     fn json(&self, table: Table) -> Value {
         let figures = self.figures.iter().map(|(name, values)| {
             let spread = Spread::of(values);
@@ -169,6 +109,19 @@ impl Found {
         let figures: serde_json::Map<String, Value> = figures.collect();
         json!({ "table": table.name(), "subject": self.row.subject, "figures": figures, "failures": self.failures })
     }
+}
+
+/// The best median of a figure among the peers, with whose it is.
+pub(crate) fn best_peer<'a>(rows: &'a [Found], figure: &str) -> Option<(f64, &'a str)> {
+    let peers = rows.iter().filter(|found| found.row.kind == Kind::Peer);
+    let medians = peers.filter_map(|found| Some((found.median(figure)?, found.row.subject.as_str())));
+    medians.filter(|(median, _)| *median > 0.0).min_by(|(one, _), (other, _)| one.total_cmp(other))
+}
+
+/// The bare relay's median of a figure.
+pub(crate) fn bare_relay(rows: &[Found], figure: &str) -> Option<f64> {
+    let mut relays = rows.iter().filter(|found| found.row.kind == Kind::Relay);
+    relays.find_map(|found| found.median(figure)).filter(|median| *median > 0.0)
 }
 
 fn table_markdown(table: Table, rows: &[Found]) -> String {
@@ -183,41 +136,44 @@ fn table_markdown(table: Table, rows: &[Found]) -> String {
         names.push("");
     }
     let first = names.first().copied().unwrap_or_default();
-    let median = |found: &Found| found.values(first).map(|values| Spread::of(values).median);
-    let peers = rows.iter().filter(|found| found.row.is_peer);
-    let best =
-        peers.filter_map(median).min_by(f64::total_cmp).filter(|best| table.is_compared() && *best > 0.0);
-    let mut head = vec!["".to_owned()];
-    head.extend(names.iter().map(|name| (*name).to_owned()));
-    if best.is_some() {
-        head.insert(2, "× best".to_owned());
-    }
+    let best = best_peer(rows, first).map(|(best, _)| ("× best", best));
+    let relay = bare_relay(rows, first).map(|relay| ("× relay", relay));
+    let best = best.filter(|_| table.beside_peers());
+    let others: Vec<(&str, f64)> = best.into_iter().chain(relay.filter(|_| table.beside_relay())).collect();
+    let mut head = vec![""];
+    head.extend(&names);
+    head.splice(2..2, others.iter().map(|(name, _)| *name));
     let mut text =
         format!("## {}\n\n| {} |\n|{}\n", table.title(), head.join(" | "), "---|".repeat(head.len()));
     for found in rows {
-        let mut cells = vec![found.row.subject.clone()];
-        cells.extend(
-            names
-                .iter()
-                .map(|name| found.values(name).map_or_else(String::new, |values| Spread::of(values).text())),
-        );
-        if let Some(best) = best {
-            cells.insert(2, median(found).map_or_else(String::new, |median| format!("{:.2}", median / best)));
-        }
-        if let (Some(failure), Some(cell)) = (found.failures.first(), cells.get_mut(1)) {
-            let times = if found.figures.is_empty() {
-                String::new()
-            } else {
-                format!(" ({} failed)", found.failures.len())
-            };
-            *cell = if times.is_empty() { one_line(failure) } else { format!("{cell}{times}") };
-        }
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
+        let _ = writeln!(text, "| {} |", cells(found, &names, &others).join(" | "));
+    }
+    if let Some(note) = table.note() {
+        let _ = writeln!(text, "\n{note}");
     }
     text
 }
 
-fn one_line(text: &str) -> String {
+/// The cells of a row: its name, its first figure, how that compares with others', the rest.
+fn cells(found: &Found, names: &[&str], others: &[(&str, f64)]) -> Vec<String> {
+    let figure =
+        |name: &&str| found.values(name).map_or_else(String::new, |values| Spread::of(values).text());
+    let mut cells = vec![found.row.subject.clone()];
+    cells.extend(names.iter().map(figure));
+    let median = names.first().and_then(|first| found.median(first));
+    let ratio = |other: f64| median.map_or_else(String::new, |median| format!("{:.2}", median / other));
+    cells.splice(2..2, others.iter().map(|(_, other)| ratio(*other)));
+    if let (Some(failure), Some(cell)) = (found.failures.first(), cells.get_mut(1)) {
+        *cell = match found.figures.is_empty() {
+            true => one_line(failure),
+            false => format!("{cell} ({} failed)", found.failures.len()),
+        };
+    }
+    cells
+}
+
+/// A text that fits into a cell.
+pub(crate) fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ").replace('|', "/").chars().take(160).collect()
 }
 
@@ -246,7 +202,7 @@ impl Spread {
 }
 
 /// With as many digits as a reader can use.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -258,9 +214,10 @@ fn number(value: f64) -> String {
 mod tests {
     use anyhow::anyhow;
 
-    use super::{Report, Row, Spread, Table};
+    use super::{Report, Spread};
     use crate::machine::Machine;
     use crate::measure::figure;
+    use crate::table::{Kind, Row, Table};
 
     #[test]
     fn medians_of_odd_and_even_numbers() {
@@ -269,19 +226,48 @@ mod tests {
         assert_eq!(Spread::of(&[7.0]).median, 7.0);
     }
 
+    fn row(subject: &str, kind: Kind) -> Row {
+        Row { subject: subject.to_owned(), kind, rank: 0 }
+    }
+
     #[test]
-    fn a_table_compares_with_the_best_peer_and_shows_what_failed() {
+    fn a_table_compares_with_the_best_peer_and_the_relay_and_shows_what_failed() {
         let mut report = Report::new(Machine::default(), "test".to_owned());
-        let row = |subject: &str, is_peer| Row { subject: subject.to_owned(), is_peer, rank: 0 };
-        for (subject, is_peer, value) in
-            [("ours", false, 1.0), ("slow", true, 4.0), ("fast", true, 2.0), ("floor", false, 0.5)]
-        {
-            report.add(Table::BulkOne, &row(subject, is_peer), Ok(vec![figure("CPU s per GiB", value)]));
+        for (subject, kind, value) in [
+            ("ours", Kind::Tollgate, 1.0),
+            ("slow", Kind::Peer, 4.0),
+            ("fast", Kind::Peer, 2.0),
+            ("floor", Kind::Floor, 0.25),
+            ("relay", Kind::Relay, 0.5),
+        ] {
+            let figures = vec![figure("CPU s per GiB", value), figure("Gbit/s", 8.0)];
+            report.add(Table::BulkOne, &row(subject, kind), Ok(figures));
         }
-        report.add(Table::BulkOne, &row("gone", true), Err(anyhow!("not installed")));
+        report.add(Table::BulkOne, &row("gone", Kind::Peer), Err(anyhow!("not installed")));
         let markdown = report.markdown();
-        assert!(markdown.contains("| ours | 1.00 (1.00–1.00) | 0.50 |"), "{markdown}");
-        assert!(markdown.contains("| slow | 4.00 (4.00–4.00) | 2.00 |"), "{markdown}");
-        assert!(markdown.contains("| gone | not installed |  |"), "{markdown}");
+        for line in [
+            "|  | CPU s per GiB | × best | × relay | Gbit/s |",
+            "| ours | 1.00 (1.00–1.00) | 0.50 | 2.00 | 8.00 (8.00–8.00) |",
+            "| slow | 4.00 (4.00–4.00) | 2.00 | 8.00 | 8.00 (8.00–8.00) |",
+            "| gone | not installed |  |  |  |",
+        ] {
+            assert!(markdown.contains(line), "{line} is not in {markdown}");
+        }
+        assert!(markdown.find("## Goals") < markdown.find("## Throughput"), "{markdown}");
+    }
+
+    #[test]
+    fn every_value_of_every_round_is_in_the_json() {
+        let mut report = Report::new(Machine::default(), "test".to_owned());
+        for value in [3.0, 1.0, 2.0] {
+            let figures = vec![figure("KiB per tunnel", value)];
+            report.add(Table::Idle, &row("ours", Kind::Tollgate), Ok(figures));
+        }
+        report.add(Table::Idle, &row("ours", Kind::Tollgate), Err(anyhow!("once")));
+        let json = report.json();
+        let found = &json["results"][0];
+        assert_eq!(found["figures"]["KiB per tunnel"]["values"], serde_json::json!([3.0, 1.0, 2.0]));
+        assert_eq!(found["failures"], serde_json::json!(["once"]));
+        assert_eq!(json["goals"][0]["reached"], "yes");
     }
 }

@@ -14,11 +14,14 @@ use crate::machine::Machine;
 use crate::measure;
 use crate::origin::Origin;
 use crate::peers::{PEERS, Peer};
+use crate::pingpong;
 use crate::platform;
 use crate::postgres::Cluster;
 use crate::process::{Daemon, free_port};
-use crate::report::{Report, Row, Table};
+use crate::report::Report;
+use crate::siege;
 use crate::statics;
+use crate::table::{Kind, Row, Table};
 use crate::tollgate::{Tollgate, create_sub_account, until_admitted};
 
 /// The sub-account through which Tollgate is measured beside the others.
@@ -37,7 +40,20 @@ pub(crate) async fn all(options: &Options) -> Result<Report> {
         run.settle(&mut report).await;
         run.capacity(&mut report).await;
     }
+    besiege(options, &mut report).await;
     Ok(report)
+}
+
+/// Once, at the end: what a siege shows does not lie in its figures' last digits.
+async fn besiege(options: &Options, report: &mut Report) {
+    if !options.wants_measure("siege") || !options.wants_subject("tollgate") {
+        return;
+    }
+    for table in [Table::SiegeIdle, Table::SiegeSlow, Table::SiegeLogins] {
+        eprintln!("once: {}", table.name());
+        let (subject, result) = siege::measure(table, options).await;
+        report.add(table, &Row::tollgate(0, subject), result);
+    }
 }
 
 /// A folder for one daemon that other users can look into: some daemons give up root.
@@ -69,6 +85,15 @@ impl Subject {
         match self {
             Self::Tollgate => 0,
             Self::Peer(_) | Self::Relay => 1 + peer(self.name()),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Tollgate => Kind::Tollgate,
+            Self::Peer(peer) if peer.is_proxy() => Kind::Peer,
+            Self::Peer(_) => Kind::Floor,
+            Self::Relay => Kind::Relay,
         }
     }
 
@@ -144,8 +169,7 @@ fn row(subject: Subject, door: &Door) -> Row {
         (Way::Socks5, None) => "SOCKS5, no login",
         (Way::Straight, _) => "TCP, no proxy protocol",
     };
-    let is_peer = matches!(subject, Subject::Peer(_)) && door.way != Way::Straight;
-    Row { subject: format!("{} ({way})", subject.name()), is_peer, rank: subject.rank() }
+    Row { subject: format!("{} ({way})", subject.name()), kind: subject.kind(), rank: subject.rank() }
 }
 
 async fn start_tollgate(options: &Options, origin: SocketAddr) -> Result<(Tollgate, Vec<Door>)> {
@@ -204,6 +228,7 @@ impl Round<'_> {
             ("bulk", Table::BulkMany),
             ("connections", Table::Connections),
             ("requests", Table::Requests),
+            ("pingpong", Table::PingPong),
         ] {
             if options.wants_measure(measure) {
                 tables.push(table);
@@ -245,12 +270,16 @@ impl Round<'_> {
                 Table::BulkMany => measure::bulk(daemon, door, origin, 32, sizes.bulk_many).await,
                 Table::Connections => measure::connections(daemon, door, origin, sizes.connections).await,
                 Table::Requests => measure::requests(daemon, door, origin, sizes.requests).await,
+                Table::PingPong => pingpong::measure(daemon, door, origin, sizes.messages).await,
                 Table::Idle
                 | Table::Api
                 | Table::Statics
                 | Table::Admission
                 | Table::Settle
-                | Table::Capacity => Err(anyhow!("not a measurement of the data plane")),
+                | Table::Capacity
+                | Table::SiegeIdle
+                | Table::SiegeSlow
+                | Table::SiegeLogins => Err(anyhow!("not a measurement of the data plane")),
             };
             report.add(table, row, result);
         }
@@ -261,7 +290,7 @@ impl Round<'_> {
         let prepared = platform::prepare_calls(tollgate).await;
         for (call, path) in platform::CALLS {
             self.say("api", call);
-            let row = Row { subject: format!("{call} (SQLite)"), is_peer: false, rank: 0 };
+            let row = Row::tollgate(0, format!("{call} (SQLite)"));
             let result = match &prepared {
                 Ok(key) => platform::calls(tollgate, key, path, self.options.sizes.api_calls).await,
                 Err(error) => Err(anyhow!("{error:#}")),
@@ -276,14 +305,13 @@ impl Round<'_> {
             return;
         }
         self.say("static", "tollgate");
-        let row = |rank, subject| Row { subject, is_peer: false, rank };
         match statics::measure(&self.options.tollgate, &self.options.sizes).await {
             Ok(found) => {
                 for (rank, (table, subject, figures)) in found.into_iter().enumerate() {
-                    report.add(table, &row(rank, subject), Ok(figures));
+                    report.add(table, &Row::tollgate(rank, subject), Ok(figures));
                 }
             }
-            Err(error) => report.add(Table::Statics, &row(0, "tollgate".to_owned()), Err(error)),
+            Err(error) => report.add(Table::Statics, &Row::tollgate(0, "tollgate".to_owned()), Err(error)),
         }
     }
 
@@ -295,7 +323,7 @@ impl Round<'_> {
         for database in ["SQLite", "PostgreSQL"] {
             self.say("settle", database);
             let payers = self.options.sizes.payers;
-            let row = Row { subject: format!("{payers} payers ({database})"), is_peer: false, rank: 0 };
+            let row = Row::tollgate(0, format!("{payers} payers ({database})"));
             report.add(Table::Settle, &row, self.settle_on(database == "PostgreSQL").await);
         }
     }
@@ -316,7 +344,7 @@ impl Round<'_> {
         for database in ["SQLite", "PostgreSQL"] {
             self.say("capacity", database);
             let payers = self.options.sizes.payers;
-            let row = Row { subject: format!("{payers} payers ({database})"), is_peer: false, rank: 0 };
+            let row = Row::tollgate(0, format!("{payers} payers ({database})"));
             report.add(Table::Capacity, &row, self.capacity_on(database == "PostgreSQL").await);
         }
     }
@@ -339,7 +367,7 @@ impl Round<'_> {
                 Err(error) => error,
             },
         };
-        let row = Row { subject: subject.name().to_owned(), is_peer: false, rank: subject.rank() };
+        let row = Row { subject: subject.name().to_owned(), kind: subject.kind(), rank: subject.rank() };
         for table in tables {
             report.add(*table, &row, Err(anyhow!("{error:#}")));
         }

@@ -16,9 +16,9 @@ use tokio::time::timeout;
 
 use crate::args::Sizes;
 use crate::client::{ApiClient, Door, Login, Way};
-use crate::measure::{Figure, PATIENCE, figure, quantile};
+use crate::measure::{Figure, PATIENCE, figure, quantiles};
 use crate::origin::Origin;
-use crate::report::Table;
+use crate::table::Table;
 use crate::tollgate::{Tollgate, create_sub_account, id_of, until_admitted};
 
 /// On how many ports the addresses are.
@@ -147,7 +147,7 @@ async fn admissions(doors: &[Door], origin: SocketAddr, count: u64) -> Result<Ve
         latencies.push(admission(door, origin).await?);
     }
     latencies.sort_unstable();
-    Ok(vec![figure("p50 µs", quantile(&latencies, 500)), figure("p99 µs", quantile(&latencies, 990))])
+    Ok(quantiles(&latencies).into())
 }
 
 /// From connecting to the first byte of the answer to CONNECT, which must be a good one.
