@@ -143,10 +143,17 @@ fn table_markdown(table: Table, rows: &[Found]) -> String {
     let mut head = vec![""];
     head.extend(&names);
     head.splice(2..2, others.iter().map(|(name, _)| *name));
-    let mut text =
-        format!("## {}\n\n| {} |\n|{}\n", table.title(), head.join(" | "), "---|".repeat(head.len()));
-    for found in rows {
-        let _ = writeln!(text, "| {} |", cells(found, &names, &others).join(" | "));
+    let mut lines = vec![head.into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    lines.extend(rows.iter().map(|found| cells(found, &names, &others)));
+    if table.is_upright() {
+        lines = turned(&lines);
+    }
+    let mut text = format!("## {}\n\n", table.title());
+    for (number, line) in lines.iter().enumerate() {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+        if number == 0 {
+            let _ = writeln!(text, "|{}", "---|".repeat(line.len()));
+        }
     }
     if let Some(note) = table.note() {
         let _ = writeln!(text, "\n{note}");
@@ -172,6 +179,13 @@ fn cells(found: &Found, names: &[&str], others: &[(&str, f64)]) -> Vec<String> {
     cells
 }
 
+/// Rows as columns.
+fn turned(lines: &[Vec<String>]) -> Vec<Vec<String>> {
+    let width = lines.iter().map(Vec::len).max().unwrap_or_default();
+    let column = |at: usize| lines.iter().map(|line| line.get(at).cloned().unwrap_or_default()).collect();
+    (0..width).map(column).collect()
+}
+
 /// A text that fits into a cell.
 pub(crate) fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ").replace('|', "/").chars().take(160).collect()
@@ -183,6 +197,7 @@ struct Spread {
     median: f64,
     min: f64,
     max: f64,
+    count: usize,
 }
 
 impl Spread {
@@ -193,10 +208,18 @@ impl Spread {
         let last = sorted.len().saturating_sub(1);
         // Of an even number of values the middle lies between two; both halves are the same one
         // of an odd number.
-        Self { median: (at(last / 2) + at(sorted.len() / 2)) / 2.0, min: at(0), max: at(last) }
+        Self {
+            median: (at(last / 2) + at(sorted.len() / 2)) / 2.0,
+            min: at(0),
+            max: at(last),
+            count: sorted.len(),
+        }
     }
 
     fn text(self) -> String {
+        if self.count == 1 {
+            return number(self.median);
+        }
         format!("{} ({}–{})", number(self.median), number(self.min), number(self.max))
     }
 }
@@ -221,7 +244,7 @@ mod tests {
 
     #[test]
     fn medians_of_odd_and_even_numbers() {
-        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0, count: 3 });
         assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]).median, 2.5);
         assert_eq!(Spread::of(&[7.0]).median, 7.0);
     }
@@ -240,20 +263,37 @@ mod tests {
             ("floor", Kind::Floor, 0.25),
             ("relay", Kind::Relay, 0.5),
         ] {
-            let figures = vec![figure("CPU s per GiB", value), figure("Gbit/s", 8.0)];
-            report.add(Table::BulkOne, &row(subject, kind), Ok(figures));
+            for gigabits in [8.0, 9.0] {
+                let figures = vec![figure("CPU s per GiB", value), figure("Gbit/s", gigabits)];
+                report.add(Table::BulkOne, &row(subject, kind), Ok(figures));
+            }
         }
         report.add(Table::BulkOne, &row("gone", Kind::Peer), Err(anyhow!("not installed")));
         let markdown = report.markdown();
         for line in [
             "|  | CPU s per GiB | × best | × relay | Gbit/s |",
-            "| ours | 1.00 (1.00–1.00) | 0.50 | 2.00 | 8.00 (8.00–8.00) |",
-            "| slow | 4.00 (4.00–4.00) | 2.00 | 8.00 | 8.00 (8.00–8.00) |",
+            "| ours | 1.00 (1.00–1.00) | 0.50 | 2.00 | 8.50 (8.00–9.00) |",
+            "| slow | 4.00 (4.00–4.00) | 2.00 | 8.00 | 8.50 (8.00–9.00) |",
             "| gone | not installed |  |  |  |",
         ] {
             assert!(markdown.contains(line), "{line} is not in {markdown}");
         }
         assert!(markdown.find("## Goals") < markdown.find("## Throughput"), "{markdown}");
+    }
+
+    #[test]
+    fn what_is_measured_once_stands_upright_and_without_a_spread() {
+        let mut report = Report::new(Machine::default(), "test".to_owned());
+        let figures = vec![figure("× quiet p99", 1.5), figure("p50 µs quiet", 150.0)];
+        report.add(Table::SiegeSlow, &row("2000 slow clients", Kind::Tollgate), Ok(figures));
+        report.add(Table::SiegeLogins, &row("guesses", Kind::Tollgate), Err(anyhow!("let in")));
+        let markdown = report.markdown();
+        for lines in [
+            "|  | 2000 slow clients |\n|---|---|\n| × quiet p99 | 1.50 |\n| p50 µs quiet | 150 |\n",
+            "|  | guesses |\n|---|---|\n|  | let in |\n",
+        ] {
+            assert!(markdown.contains(lines), "{lines} is not in {markdown}");
+        }
     }
 
     #[test]

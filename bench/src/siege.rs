@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::args::Options;
+use crate::args::{Options, Sizes};
 use crate::besieger::{self, LET_IN, NOT_CONNECTED, READY, Siege, UNANSWERED};
 use crate::client::{Door, Way};
 use crate::measure::{
@@ -173,7 +173,7 @@ async fn slow(options: &Options) -> Result<Vec<Figure>> {
     let (sizes, origin) = (&options.sizes, Origin::start().await?);
     let (tollgate, door) = platform(options, &origin).await?;
     let before = tollgate.daemon().memory_at_rest().await;
-    let ((), quiet) = steady::until(&door, origin.address(), pause(sizes.quiet_for)).await?;
+    let mut quiet = alone(&door, origin.address(), sizes).await?;
     let siege = Siege::Slow {
         gateway: door.address,
         clients: sizes.slow,
@@ -193,18 +193,26 @@ async fn slow(options: &Options) -> Result<Vec<Figure>> {
     if longest > LONGEST_STAY {
         bail!("a slow client was let be for {longest:?}, with {HANDSHAKE:?} for a handshake");
     }
-    let mut figures = compared(&quiet, &during);
+    quiet.extend(alone(&door, origin.address(), sizes).await?);
+    let mut figures = compared(quiet, &during);
     figures.push(figure("slow ones at once", told("fewest")? as f64));
     figures.push(figure("slow ones thrown out", told("times")? as f64));
     figures.push(figure("after s at most", longest.as_secs_f64()));
+    let grown = during_memory.saturating_sub(before) as f64;
+    figures.push(figure("KiB per slow one", grown / 1024.0 / sizes.slow as f64));
     figures.push(figure("MiB before", before as f64 / MIB));
     figures.push(figure("MiB with them", during_memory as f64 / MIB));
     Ok(figures)
 }
 
-async fn pause(time: Duration) -> Result<()> {
-    sleep(time).await;
-    Ok(())
+/// Normal connections on their own: once before the siege and once after it, so that a machine that
+/// gets busier meanwhile does not pass for the besiegers' doing.
+async fn alone(door: &Door, origin: SocketAddr, sizes: &Sizes) -> Result<Vec<Duration>> {
+    let pause = async {
+        sleep(sizes.quiet_for).await;
+        Ok(())
+    };
+    Ok(steady::until(door, origin, pause).await?.1)
 }
 
 /// Guesses from many addresses, beside a customer from another one whose own password is guessed.
@@ -212,7 +220,7 @@ async fn logins(options: &Options) -> Result<Vec<Figure>> {
     let (sizes, origin) = (&options.sizes, Origin::start().await?);
     let (tollgate, door) = platform(options, &origin).await?;
     let start = (Instant::now(), tollgate.daemon().cpu());
-    let ((), quiet) = steady::until(&door, origin.address(), pause(sizes.quiet_for)).await?;
+    let mut quiet = alone(&door, origin.address(), sizes).await?;
     // What the customer alone costs, of a second.
     let share = tollgate.daemon().cpu().saturating_sub(start.1).div_duration_f64(start.0.elapsed());
     let memory = tollgate.daemon().memory_at_rest().await;
@@ -228,9 +236,11 @@ async fn logins(options: &Options) -> Result<Vec<Figure>> {
     let (outcome, during) = steady::until(&door, origin.address(), besiegers.outcome()).await?;
     let (wall, cpu) = (start.0.elapsed(), tollgate.daemon().cpu().saturating_sub(start.1));
     let memory_after = tollgate.daemon().memory_at_rest().await;
+    eprintln!("guesses were answered so: {outcome}");
     let guesses = Guesses::of(&outcome, sizes.guesses)?;
+    quiet.extend(alone(&door, origin.address(), sizes).await?);
     let cost = cpu.as_secs_f64() - share * wall.as_secs_f64();
-    let mut figures = compared(&quiet, &during);
+    let mut figures = compared(quiet, &during);
     figures.extend([
         figure("CPU µs per guess", cost * 1e6 / guesses.all as f64),
         figure("guesses per second", guesses.all as f64 / wall.as_secs_f64()),
@@ -242,7 +252,9 @@ async fn logins(options: &Options) -> Result<Vec<Figure>> {
 }
 
 /// How long normal connections took, alone and beside the besiegers.
-fn compared(quiet: &[Duration], during: &[Duration]) -> Vec<Figure> {
+fn compared(mut quiet: Vec<Duration>, during: &[Duration]) -> Vec<Figure> {
+    quiet.sort_unstable();
+    let quiet = quiet.as_slice();
     let (alone, beside) = (quantile(quiet, 990), quantile(during, 990));
     vec![
         figure("× quiet p99", if alone > 0.0 { beside / alone } else { 0.0 }),

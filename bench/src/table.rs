@@ -84,6 +84,11 @@ impl Table {
         matches!(self, Self::Idle | Self::BulkOne | Self::BulkMany | Self::Connections | Self::PingPong)
     }
 
+    /// Whether its figures stand below each other, because there are many for few rows.
+    pub(crate) fn is_upright(self) -> bool {
+        matches!(self, Self::SiegeIdle | Self::SiegeSlow | Self::SiegeLogins)
+    }
+
     /// What has to be said below it.
     pub(crate) fn note(self) -> Option<&'static str> {
         match self {
