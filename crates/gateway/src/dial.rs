@@ -24,6 +24,7 @@ use crate::guard::{Blocked, Guard};
 use crate::health::{Health, Load};
 use crate::resolve::{ResolveError, Resolver};
 use crate::socket;
+use crate::stream::Stream;
 
 /// How long one address of a name may stay silent before the next is tried beside it (RFC 8305 §5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -44,7 +45,7 @@ pub(crate) struct Dialer {
 /// A connection towards the target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// What the target said already while the upstream proxy was answering.
     pub(crate) early: Vec<u8>,
     /// The exit; `None` for static proxies.
@@ -126,7 +127,7 @@ impl Dialer {
             match self.attempt(exit, target, route, until).await {
                 Ok((stream, early, bound)) => {
                     let (exit, _load) = (Some(exit.id), Some(load));
-                    return Ok(Upstream { stream, early, exit, bound, _load });
+                    return Ok(Upstream { stream: stream.into(), early, exit, bound, _load });
                 }
                 Err(error) => {
                     let next_may = match error.blame {
@@ -157,7 +158,7 @@ impl Dialer {
         let way = self.direct(target, Leave::FromRouted(ip));
         let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
         let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
-        Ok(Upstream { stream, early: Vec::new(), exit: None, bound, _load: None })
+        Ok(Upstream { stream: stream.into(), early: Vec::new(), exit: None, bound, _load: None })
     }
 
     /// One try, by one exit; the exit's health learns from it.

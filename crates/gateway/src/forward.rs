@@ -10,7 +10,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tollgate_types::{LeaseDenied, Refusal};
 use tollgate_wire::Parsed;
 use tollgate_wire::body::BodyReader;
@@ -21,7 +20,7 @@ use crate::admit::Ticket;
 use crate::client::{Buffered, fill, say};
 use crate::dial::Upstream;
 use crate::meter::{Broke, Meter, Way};
-use crate::socket::{self, Pending};
+use crate::stream::{Pending, Stream};
 
 /// Interim (1xx) responses before the final one.
 const MAX_INTERIM: usize = 32;
@@ -73,7 +72,7 @@ impl Link {
 
     /// Whether the origin still holds the connection open and has said nothing out of turn.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.buf.is_empty() && matches!(socket::peek(&self.upstream.stream), Ok(Pending::Nothing))
+        self.buf.is_empty() && matches!(self.upstream.stream.peek(), Ok(Pending::Nothing))
     }
 
     /// What was read of the origin beyond the response.
@@ -236,8 +235,8 @@ fn is_idempotent(method: &str) -> bool {
 
 /// The request, on its way to the origin.
 struct Upload<'e> {
-    client: &'e TcpStream,
-    upstream: &'e TcpStream,
+    client: &'e Stream,
+    upstream: &'e Stream,
     meter: &'e Meter<'e>,
     sent: &'e AtomicBool,
 }
@@ -262,7 +261,7 @@ impl Upload<'_> {
                 return Ok(());
             }
             if fill(self.client, buf).await.map_err(|_| Broke::Reading(Way::Up))? == 0 {
-                socket::finish(self.upstream);
+                self.upstream.finish();
                 return Err(Failure::ClientEnded);
             }
         }
@@ -271,8 +270,8 @@ impl Upload<'_> {
 
 /// The response, on its way to the client.
 struct Download<'e> {
-    client: &'e TcpStream,
-    upstream: &'e TcpStream,
+    client: &'e Stream,
+    upstream: &'e Stream,
     meter: &'e Meter<'e>,
     limits: &'e Limits,
     head: &'e RequestHead,

@@ -44,6 +44,7 @@ mod serve;
 mod sessions;
 mod socket;
 mod statics;
+mod stream;
 mod tunnel;
 
 pub use config::GatewayConfig;

@@ -94,7 +94,7 @@ impl Port {
                         continue;
                     };
                     socket::prepare(&stream);
-                    let io = Buffered::new(stream, Vec::new());
+                    let io = Buffered::new(stream.into(), Vec::new());
                     let client = Client { io, peer: canonical(peer), entrance, _permit: permit };
                     tokio::spawn(run(client, gw.clone()));
                 }

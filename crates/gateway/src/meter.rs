@@ -5,12 +5,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tollgate_types::LeaseDenied;
 
 use crate::funds::Funds;
 use crate::live::LiveConnection;
+use crate::stream::Stream;
 
 /// The most that is taken, read and written at once.
 pub(crate) const SLICE: usize = 64 * 1024;
@@ -75,7 +75,7 @@ impl<'t> Meter<'t> {
     ///
     /// # Errors
     /// As [`Broke`]; what was written until then is counted.
-    pub(crate) async fn send(&self, way: Way, to: &TcpStream, bytes: &[u8]) -> Result<(), Broke> {
+    pub(crate) async fn send(&self, way: Way, to: &Stream, bytes: &[u8]) -> Result<(), Broke> {
         self.send_noting(way, to, bytes, &AtomicBool::new(false)).await
     }
 
@@ -84,7 +84,7 @@ impl<'t> Meter<'t> {
     pub(crate) async fn send_noting(
         &self,
         way: Way,
-        to: &TcpStream,
+        to: &Stream,
         bytes: &[u8],
         began: &AtomicBool,
     ) -> Result<(), Broke> {

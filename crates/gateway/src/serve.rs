@@ -285,7 +285,7 @@ async fn forward<C: Control>(
             if !reset {
                 return Next::Close;
             }
-            crate::socket::break_off(&client.io.stream);
+            client.io.stream.break_off();
             Next::Reset
         }
         Exchanged::Stale => {

@@ -1,13 +1,11 @@
 //! What sockets on both sides have in common.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use nix::sys::socket::sockopt;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
 use tokio::net::{TcpSocket, TcpStream};
 
 /// A peer that vanished without a word is noticed after about this long and three probes.
@@ -63,42 +61,6 @@ pub(crate) fn leave_from_any(socket: &TcpSocket, ip: IpAddr) -> io::Result<()> {
 /// Whether an address is one of this machine's: only those can be bound.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
-}
-
-/// Ends our half of a connection; the peer reads the end of the stream.
-pub(crate) fn finish(stream: &TcpStream) {
-    // An error says that the connection is over already.
-    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
-}
-
-/// Makes the coming close of a connection a reset, so that the peer sees that it broke off.
-pub(crate) fn break_off(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-}
-
-/// What there is to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pending {
-    /// Nothing so far.
-    Nothing,
-    /// At least one byte.
-    Bytes,
-    /// The peer's end of the stream.
-    End,
-}
-
-/// Looks whether there is anything to read, without reading it.
-///
-/// # Errors
-/// The connection broke off.
-pub(crate) fn peek(stream: &TcpStream) -> io::Result<Pending> {
-    let mut byte = [MaybeUninit::uninit()];
-    match stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte)) {
-        Ok(0) => Ok(Pending::End),
-        Ok(_) => Ok(Pending::Bytes),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Pending::Nothing),
-        Err(error) => Err(error),
-    }
 }
 
 /// Whether the machine has no IPv6, or not any more.

@@ -10,11 +10,10 @@ use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::meter::{Broke, Grant, Meter, SLICE, Way};
-use crate::socket::{self, Pending};
+use crate::stream::{Pending, Stream};
 
 /// How long bytes that were read before the end may take to reach the far side.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -42,8 +41,8 @@ pub(crate) enum Ended {
 /// Relays between a client and an upstream. `early_up` and `early_down` were read from them before
 /// and are sent first. `cut` ends the tunnel when it resolves.
 pub(crate) async fn relay(
-    client: &TcpStream,
-    upstream: &TcpStream,
+    client: &Stream,
+    upstream: &Stream,
     early_up: &[u8],
     early_down: &[u8],
     meter: &Meter<'_>,
@@ -60,8 +59,8 @@ pub(crate) async fn relay(
     match ended {
         Ended::Done | Ended::Broke(Broke::Idle) => {}
         // The far side is to see that the near one broke off.
-        Ended::Broke(Broke::Reading(Way::Up)) => socket::break_off(upstream),
-        Ended::Broke(Broke::Reading(Way::Down)) => socket::break_off(client),
+        Ended::Broke(Broke::Reading(Way::Up)) => upstream.break_off(),
+        Ended::Broke(Broke::Reading(Way::Down)) => client.break_off(),
         Ended::Broke(Broke::Writing(_)) => linger(client, upstream).await,
         Ended::Broke(Broke::Denied(_)) | Ended::Cut => {
             // Those bytes were granted, and their sender believes them sent.
@@ -73,20 +72,20 @@ pub(crate) async fn relay(
 }
 
 /// Ends both connections so that all that was written to them still arrives.
-async fn linger(client: &TcpStream, upstream: &TcpStream) {
-    socket::finish(client);
-    socket::finish(upstream);
+async fn linger(client: &Stream, upstream: &Stream) {
+    client.finish();
+    upstream.finish();
     let _ = timeout(LINGER, async { tokio::join!(swallow(client), swallow(upstream)) }).await;
 }
 
 /// Ends one connection so that all that was written to it still arrives.
-pub(crate) async fn close_gently(stream: &TcpStream) {
-    socket::finish(stream);
+pub(crate) async fn close_gently(stream: &Stream) {
+    stream.finish();
     let _ = timeout(LINGER, swallow(stream)).await;
 }
 
 /// Reads and forgets until the peer ends or breaks off.
-async fn swallow(stream: &TcpStream) {
+async fn swallow(stream: &Stream) {
     while stream.readable().await.is_ok() {
         let read = SCRATCH.with_borrow_mut(|scratch| stream.try_read(scratch));
         match read {
@@ -100,8 +99,8 @@ async fn swallow(stream: &TcpStream) {
 /// One direction.
 struct Lane<'t> {
     way: Way,
-    from: &'t TcpStream,
-    to: &'t TcpStream,
+    from: &'t Stream,
+    to: &'t Stream,
     meter: &'t Meter<'t>,
     /// Read and granted, but not yet taken by the far side.
     leftover: Option<Leftover<'t>>,
@@ -123,7 +122,7 @@ enum Step<'t> {
 }
 
 impl<'t> Lane<'t> {
-    fn new(way: Way, from: &'t TcpStream, to: &'t TcpStream, meter: &'t Meter<'t>) -> Self {
+    fn new(way: Way, from: &'t Stream, to: &'t Stream, meter: &'t Meter<'t>) -> Self {
         Self { way, from, to, meter, leftover: None }
     }
 
@@ -142,7 +141,7 @@ impl<'t> Lane<'t> {
                 Step::Nothing => slices = 0,
                 Step::Ungranted => self.meter.refill().await?,
                 Step::Ended => {
-                    socket::finish(self.to);
+                    self.to.finish();
                     return Ok(());
                 }
             }
@@ -157,7 +156,7 @@ impl<'t> Lane<'t> {
     fn step(&self) -> Result<Step<'t>, Broke> {
         let Some(grant) = self.meter.take(SLICE) else {
             // The end of the stream costs nothing and must not wait for a grant.
-            let pending = socket::peek(self.from).map_err(|_| Broke::Reading(self.way))?;
+            let pending = self.from.peek().map_err(|_| Broke::Reading(self.way))?;
             return Ok(match pending {
                 Pending::Nothing => Step::Nothing,
                 Pending::Bytes => Step::Ungranted,
