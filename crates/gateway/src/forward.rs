@@ -33,7 +33,7 @@ pub(crate) struct Link {
     pub(crate) target: Target,
     pub(crate) upstream: Upstream,
     /// Read from the upstream, not yet used.
-    buf: Vec<u8>,
+    pub(crate) buf: Vec<u8>,
     /// Whether a request went over it before.
     used: bool,
 }
@@ -73,11 +73,6 @@ impl Link {
     /// Whether the origin still holds the connection open and has said nothing out of turn.
     pub(crate) fn is_fresh(&self) -> bool {
         self.buf.is_empty() && matches!(self.upstream.stream.peek(), Ok(Pending::Nothing))
-    }
-
-    /// What was read of the origin beyond the response.
-    pub(crate) fn early(&self) -> &[u8] {
-        &self.buf
     }
 
     /// Sends one request and relays its response.

@@ -166,6 +166,7 @@ impl<C: Control> Gateway<C> {
         let done = self.shared.open.acquire_many(everyone);
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
+            self.shared.live.cut_all();
             // A connection that is dropped gives back what it holds; that takes no time to speak of.
             let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(everyone)).await;
         }

@@ -12,6 +12,7 @@ mod journal;
 mod keep;
 mod live;
 mod pace;
+mod pipe;
 mod purse;
 mod purses;
 mod report;

@@ -144,8 +144,14 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 /// Serves one client, until the gateway stops at the latest.
 async fn run<C: Control>(client: Client, gw: Arc<Shared<C>>) {
-    tokio::select! {
-        () = serve(client, gw.clone()) => {}
-        () = gw.stopped() => {}
+    // What it takes to get there is much more than a tunnel needs, which may rest for long: that has
+    // a place of its own, which is given back when the tunnel stands.
+    let tunnel = tokio::select! {
+        tunnel = Box::pin(serve(client, gw.clone())) => tunnel,
+        () = gw.stopped() => None,
+    };
+    if let Some(tunnel) = tunnel {
+        // It ends with the gateway because it is cut then.
+        tunnel.run(&gw).await;
     }
 }

@@ -2,7 +2,7 @@
 //! both count what was written, each direction at the far side's socket.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use crate::live::LiveConnection;
 use crate::stream::Stream;
 
 /// The most that is taken, read and written at once.
-pub(crate) const SLICE: usize = 64 * 1024;
+pub(crate) const SLICE: usize = 512 * 1024;
 
 /// A direction, seen from the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub(crate) enum Broke {
 pub(crate) struct Meter<'t> {
     funds: &'t Funds,
     live: &'t LiveConnection,
-    last_moved: std::sync::Mutex<Instant>,
+    began: Instant,
+    /// When bytes moved last, in microseconds since it began.
+    last_moved: AtomicU64,
     idle_timeout: Duration,
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct Grant<'t> {
 impl<'t> Meter<'t> {
     /// A meter that calls the connection idle after so long without a byte in either direction.
     pub(crate) fn new(funds: &'t Funds, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
-        Self { funds, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
+        Self { funds, live, began: Instant::now(), last_moved: AtomicU64::new(0), idle_timeout }
     }
 
     /// Takes up to so many bytes; `None` while none are granted.
@@ -123,11 +125,12 @@ impl<'t> Meter<'t> {
     }
 
     fn last_moved(&self) -> Instant {
-        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.began + Duration::from_micros(self.last_moved.load(Ordering::Relaxed))
     }
 
     fn moved(&self, way: Way, bytes: usize) {
-        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_moved.store(now, Ordering::Relaxed);
         match way {
             Way::Up => self.live.moved_up(bytes),
             Way::Down => self.live.moved_down(bytes),
