@@ -36,7 +36,7 @@ pub(crate) struct Tunnel {
 }
 
 /// Serves a client until it or we have had enough, or until there is a tunnel to be relayed.
-pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) -> Option<Tunnel> {
+pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) -> Option<Box<Tunnel>> {
     let deadline = Instant::now() + gw.config.handshake_timeout;
     let (peer, entrance) = (client.peer.ip(), client.entrance);
     let identify = |proof: &Proof| gw.identify(proof, peer, entrance);
@@ -51,7 +51,12 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) ->
 }
 
 /// A SOCKS5 CONNECT, whose caller is known.
-async fn socks<C: Control>(client: Client, caller: Caller, target: Target, gw: &Shared<C>) -> Option<Tunnel> {
+async fn socks<C: Control>(
+    client: Client,
+    caller: Caller,
+    target: Target,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
     match reach(gw, &client, caller, &target, "socks5").await {
         Ok((ticket, upstream)) => {
             gw.stats.socks5_tunnels.fetch_add(1, Ordering::Relaxed);
@@ -62,7 +67,7 @@ async fn socks<C: Control>(client: Client, caller: Caller, target: Target, gw: &
     }
 }
 
-async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) -> Option<Tunnel> {
+async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) -> Option<Box<Tunnel>> {
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
     if say(&client.io.stream, &reply).await.is_ok() {
@@ -85,27 +90,33 @@ async fn reach<C: Control>(
 }
 
 /// Tells the client that it is through.
-async fn establish(mut client: Client, ticket: Ticket, upstream: Upstream, granted: &[u8]) -> Option<Tunnel> {
+async fn establish(
+    mut client: Client,
+    ticket: Ticket,
+    upstream: Upstream,
+    granted: &[u8],
+) -> Option<Box<Tunnel>> {
     say(&client.io.stream, granted).await.ok()?;
     // What the head was read into is not needed any more, and a tunnel may rest for long.
     client.io.buf.shrink_to_fit();
-    Some(Tunnel { client, ticket, upstream })
+    Some(Box::new(Tunnel { client, ticket, upstream }))
 }
 
 impl Link {
     /// After 101: from here on it is a tunnel.
-    fn into_tunnel(self, client: Client) -> Tunnel {
+    fn into_tunnel(self, client: Client) -> Box<Tunnel> {
         let Self { ticket, mut upstream, buf, .. } = self;
         upstream.early = buf;
-        Tunnel { client, ticket, upstream }
+        Box::new(Tunnel { client, ticket, upstream })
     }
 }
 
 impl Tunnel {
     /// Relays until it ends.
-    pub(crate) async fn run<C: Control>(self, gw: &Shared<C>) {
-        let Self { client, ticket, upstream } = self;
-        let (early_up, early_down) = (client.io.buf, upstream.early);
+    pub(crate) async fn run<C: Control>(mut self: Box<Self>, gw: &Shared<C>) {
+        let early_up = std::mem::take(&mut self.client.io.buf);
+        let early_down = std::mem::take(&mut self.upstream.early);
+        let Self { client, ticket, upstream } = &*self;
         let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
         let cut = ticket.live.cut();
         let ended =
@@ -119,7 +130,11 @@ impl Tunnel {
 }
 
 /// The requests of an HTTP connection, one after the other.
-async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shared<C>) -> Option<Tunnel> {
+async fn http<C: Control>(
+    mut client: Client,
+    first_deadline: Instant,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
     let limits = gw.head_limits();
     let mut deadline = Some(first_deadline);
     let mut link = None;
@@ -168,7 +183,7 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
 /// What a CONNECT came to.
 enum Connected {
     /// It stands; `None` where the client has gone meanwhile.
-    Tunnel(Option<Tunnel>),
+    Tunnel(Option<Box<Tunnel>>),
     Refused(Client, Next),
 }
 

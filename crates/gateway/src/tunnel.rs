@@ -144,12 +144,14 @@ struct Lane<'t> {
     /// Read and granted, but not yet taken by the far side.
     held: Held<'t>,
     /// Bytes that are being asked for.
-    refill: Option<Pin<Box<dyn Future<Output = Result<(), Broke>> + Send + 't>>>,
+    refill: Option<Refill<'t>>,
     /// How many full reads there were, one after the other.
     full_reads: u8,
     /// The near side has ended, and the far side knows.
     ended: bool,
 }
+
+type Refill<'t> = Pin<Box<dyn Future<Output = Result<(), Broke>> + Send + 't>>;
 
 /// What a direction holds.
 enum Held<'t> {

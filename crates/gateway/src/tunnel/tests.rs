@@ -82,7 +82,8 @@ fn info(account: AccountId) -> ConnectionInfo {
     }
 }
 
-/// Two ends of a connection: a peer's, and ours.
+/// Two ends of a connection.
+#[expect(clippy::disallowed_methods, reason = "a test is a peer, too")]
 async fn pair<Near: From<TcpStream>, Far: From<TcpStream>>() -> (Near, Far) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dialled = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
