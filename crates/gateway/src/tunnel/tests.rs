@@ -216,6 +216,7 @@ async fn a_tunnel_at_rest_takes_little_room() {
     let live = relayed.live.enter(info(relayed.account), funds.clone(), listed, Arc::default());
     let (client, upstream) = (pair::<TcpStream, Stream>().await.1, pair::<TcpStream, Stream>().await.1);
     let meter = Meter::new(&funds, &live, LONG);
-    let resting = relay(&client, &upstream, Vec::new(), Vec::new(), &meter, pin!(live.cut()));
+    let cut = pin!(live.cut());
+    let resting = relay(&client, &upstream, Vec::new(), Vec::new(), &meter, cut);
     assert!(size_of_val(&resting) < 1024, "{} bytes", size_of_val(&resting));
 }
