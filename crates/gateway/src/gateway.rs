@@ -412,11 +412,6 @@ impl<C: Control> Shared<C> {
         self.reached(Phase::Draining).await;
     }
 
-    /// Resolves when everything must end.
-    pub(crate) async fn stopped(&self) {
-        self.reached(Phase::Stopped).await;
-    }
-
     async fn reached(&self, phase: Phase) {
         // An error says that the gateway itself is gone.
         let _ = self.phase.clone().wait_for(|now| *now >= phase).await;

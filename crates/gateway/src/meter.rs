@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tollgate_types::LeaseDenied;
 
 use crate::funds::Funds;
@@ -115,13 +115,27 @@ impl<'t> Meter<'t> {
 
     /// Resolves when nothing has moved in either direction for the idle time.
     pub(crate) async fn idle(&self) {
+        while !self.idle_within(self.idle_timeout).await {}
+    }
+
+    /// Resolves when so much time has passed, or earlier when nothing has moved in either direction
+    /// for the idle time. Says whether it was the latter.
+    pub(crate) async fn idle_within(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
         loop {
-            let until = self.last_moved() + self.idle_timeout;
-            tokio::time::sleep_until(until).await;
-            if self.last_moved() + self.idle_timeout <= Instant::now() {
-                return;
+            sleep_until(end.min(self.idle_at())).await;
+            let now = Instant::now();
+            if self.idle_at() <= now {
+                return true;
+            }
+            if end <= now {
+                return false;
             }
         }
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.last_moved() + self.idle_timeout
     }
 
     fn last_moved(&self) -> Instant {

@@ -60,7 +60,7 @@ async fn socks<C: Control>(
     match reach(gw, &client, caller, &target, "socks5").await {
         Ok((ticket, upstream)) => {
             gw.stats.socks5_tunnels.fetch_add(1, Ordering::Relaxed);
-            let granted = socks5::reply(Rep::Succeeded, upstream.bound);
+            let granted = socks5::reply(Rep::Succeeded, upstream.bound());
             establish(client, ticket, upstream, &granted).await
         }
         Err(refused) => refuse_socks(&client, gw, &refused).await,
@@ -118,7 +118,7 @@ impl Tunnel {
         let early_down = std::mem::take(&mut self.upstream.early);
         let Self { client, ticket, upstream } = &*self;
         let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
-        let cut = ticket.live.cut();
+        let cut = std::pin::pin!(ticket.live.cut());
         let ended =
             tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
         tracing::trace!(?ended, "a tunnel ended");

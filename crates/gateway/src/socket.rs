@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::sys::socket::sockopt;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 /// A peer that vanished without a word is noticed after about this long and three probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -15,14 +16,22 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 /// How long written bytes may stay unacknowledged before the connection is given up.
 const UNACKNOWLEDGED_AT_MOST_MS: u32 = 120_000;
 
-/// Small writes leave at once, and a vanished peer is noticed. Best effort: a socket that refuses
-/// an option works without it.
-pub(crate) fn prepare(stream: &TcpStream) {
+/// Small writes leave at once. Best effort: a socket that refuses an option works without it.
+pub(crate) fn send_at_once(socket: &impl AsFd) {
+    note(rustix::net::sockopt::set_tcp_nodelay(socket, true).map_err(io::Error::from));
+}
+
+/// A peer that vanished is noticed. Best effort, too.
+pub(crate) fn notice_silence(socket: &impl AsFd) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    let set = stream
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive))
-        .and_then(|()| Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, UNACKNOWLEDGED_AT_MOST_MS)?));
+    note(SockRef::from(socket).set_tcp_keepalive(&keepalive));
+    note(
+        rustix::net::sockopt::set_tcp_user_timeout(socket, UNACKNOWLEDGED_AT_MOST_MS)
+            .map_err(io::Error::from),
+    );
+}
+
+fn note(set: io::Result<()>) {
     if let Err(error) = set {
         tracing::trace!(%error, "a socket option was not taken");
     }

@@ -16,6 +16,8 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::socket;
+
 /// A connection to a peer.
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -154,6 +156,13 @@ impl Stream {
             Self::Plain(socket) => {
                 let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
             }
+        }
+    }
+
+    /// Has the system notice a peer that has vanished without a word.
+    pub(crate) fn notice_silence(&self) {
+        match self {
+            Self::Plain(socket) => socket::notice_silence(socket),
         }
     }
 

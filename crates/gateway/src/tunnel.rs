@@ -31,6 +31,8 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_millis(500);
 /// After so many bytes a direction lets the other one, and other connections, have their turn.
 const BYTES_PER_TURN: usize = 2 * PIPE_BYTES;
+/// After so long a connection is one that may vanish without a word.
+const SETTLED: Duration = Duration::from_secs(10);
 /// The most that is copied at once.
 const COPY: usize = 16 * 1024;
 /// After so many full reads one after the other a flow is worth a pipe.
@@ -61,7 +63,7 @@ pub(crate) async fn relay(
     early_up: Vec<u8>,
     early_down: Vec<u8>,
     meter: &Meter<'_>,
-    cut: impl Future<Output = ()>,
+    cut: Pin<&mut impl Future<Output = ()>>,
 ) -> Ended {
     let mut up = Lane::new(Way::Up, client, upstream, meter, early_up);
     let mut down = Lane::new(Way::Down, upstream, client, meter, early_down);
@@ -92,14 +94,22 @@ async fn flow(
     up: &mut Lane<'_>,
     down: &mut Lane<'_>,
     meter: &Meter<'_>,
-    cut: impl Future<Output = ()>,
+    mut cut: Pin<&mut impl Future<Output = ()>>,
 ) -> Ended {
-    let (mut cut, mut idle) = (pin!(cut), pin!(meter.idle()));
+    let upstream = up.to;
+    let idle = async {
+        if !meter.idle_within(SETTLED).await {
+            // Most connections do not live to need it.
+            upstream.notice_silence();
+            meter.idle().await;
+        }
+    };
+    let mut idle = pin!(idle);
     poll_fn(|cx| {
         if cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ended::Cut);
         }
-        match (up.poll(cx), down.poll(cx)) {
+        match (up.poll(cx, down.ended), down.poll(cx, up.ended)) {
             (Poll::Ready(Err(broke)), _) | (_, Poll::Ready(Err(broke))) => Poll::Ready(Ended::Broke(broke)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ended::Done),
             _ => idle.as_mut().poll(cx).map(|()| Ended::Broke(Broke::Idle)),
@@ -176,8 +186,9 @@ impl<'t> Lane<'t> {
         Self { way, from, to, meter, early, held, refill, full_reads: 0, ended: false }
     }
 
-    /// Moves everything until the near side ends, and then says so to the far side.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broke>> {
+    /// Moves everything until the near side ends, and then says so to the far side; the last
+    /// direction's end shows in that the connection is closed, if nothing is held back in it.
+    fn poll(&mut self, cx: &mut Context<'_>, is_last: bool) -> Poll<Result<(), Broke>> {
         let mut moved = 0;
         loop {
             if moved >= BYTES_PER_TURN {
@@ -207,7 +218,9 @@ impl<'t> Lane<'t> {
                     self.refill = Some(Box::pin(meter.refill()));
                 }
                 Step::Ended => {
-                    self.to.finish();
+                    if !is_last || self.to.socket().is_none() {
+                        self.to.finish();
+                    }
                     self.ended = true;
                 }
             }

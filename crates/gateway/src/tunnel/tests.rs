@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tollgate_types::{AccountId, BootId, GatewayId, LeaseDenied, SystemClock, Time};
+use tollgate_types::{AccountId, BootId, GatewayId, LeaseDenied, SystemClock, Time, WhitelistId};
 
 use super::*;
 use crate::control::Control;
@@ -66,7 +66,7 @@ impl Relayed {
 
 async fn run(client: Stream, upstream: Stream, early: Vec<u8>, funds: Funds, live: LiveConnection) -> Ended {
     let meter = Meter::new(&funds, &live, LONG);
-    relay(&client, &upstream, early, Vec::new(), &meter, live.cut()).await
+    relay(&client, &upstream, early, Vec::new(), &meter, pin!(live.cut())).await
 }
 
 fn info(account: AccountId) -> ConnectionInfo {
@@ -206,4 +206,17 @@ async fn a_side_that_breaks_off_is_seen_to_by_the_other() {
         "at {:?}",
         Instant::now()
     );
+}
+
+#[tokio::test]
+async fn a_tunnel_at_rest_takes_little_room() {
+    let relayed = Relayed::start(1, b"").await;
+    let funds = Funds::Purse(relayed.purses.open(payer(relayed.account)).await.unwrap());
+    let listed = Admission::Whitelist(WhitelistId::new(1));
+    let live = relayed.live.enter(info(relayed.account), funds.clone(), listed, Arc::default());
+    let (client, upstream) = (pair::<TcpStream, Stream>().await.1, pair::<TcpStream, Stream>().await.1);
+    let meter = Meter::new(&funds, &live, LONG);
+    let cut = pin!(live.cut());
+    let resting = relay(&client, &upstream, Vec::new(), Vec::new(), &meter, cut);
+    assert!(size_of_val(&resting) < 1024, "{} bytes", size_of_val(&resting));
 }
