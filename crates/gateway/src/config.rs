@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tollgate_types::{Cidr, ProxyType};
 
+use crate::certs::CertificateFiles;
+
 /// How a gateway behaves. The defaults are those of the product, without listeners.
 #[derive(Clone, Debug)]
 pub struct GatewayConfig {
@@ -52,6 +54,10 @@ pub struct GatewayConfig {
     /// Further listeners of the platform (API, metrics, database): closed to customers even where
     /// their address is opened.
     pub own_addresses: Vec<SocketAddr>,
+    /// The certificate with which TLS is spoken to customers; without one it is not.
+    pub certificate: Option<CertificateFiles>,
+    /// Streams of one HTTP/2 connection at once.
+    pub http2_streams: u32,
     /// How long running connections may go on when the gateway stops.
     pub drain_timeout: Duration,
 }
@@ -78,6 +84,8 @@ impl Default for GatewayConfig {
             allow_destinations: Vec::new(),
             blocked_ports: vec![25],
             own_addresses: Vec::new(),
+            certificate: None,
+            http2_streams: 100,
             drain_timeout: Duration::from_secs(30),
         }
     }

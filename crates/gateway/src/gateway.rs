@@ -22,6 +22,7 @@ use tollgate_wire::username::RouteParams;
 
 use crate::admit::{Places, Ticket};
 use crate::attempts::Attempts;
+use crate::certs::{CertificateError, Certificates};
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The data folder could not be used.
     #[error("the gateway cannot keep its journal in its data folder: {0}")]
     Journal(#[source] io::Error),
+    /// The certificate cannot be used.
+    #[error("the gateway's certificate cannot be used: {0}")]
+    Certificate(#[from] CertificateError),
 }
 
 /// How far the gateway's life has got.
@@ -107,6 +111,8 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) grounds: Arc<Grounds>,
     dialer: Dialer,
     health: Arc<Health>,
+    /// Where there is one, TLS is spoken to clients.
+    pub(crate) certificates: Option<Arc<Certificates>>,
     sessions: Sessions,
     attempts: Attempts,
     places: Arc<Places>,
@@ -131,6 +137,7 @@ impl<C: Control> Gateway<C> {
         run: Run<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
+        let certificates = config.certificate.clone().map(Certificates::load).transpose()?.map(Arc::new);
         let (ports, addresses) = bind(&config.listeners)?;
         let mut random = StdRng::from_seed(run.seed);
         let fresh_id = GatewayId::new(positive(&mut random));
@@ -140,7 +147,7 @@ impl<C: Control> Gateway<C> {
         let purses = Purses::new(control.clone(), boot, journal, stats.clone());
         recover(&purses).await;
         let (phase, phases) = watch::channel(Phase::Running);
-        let parts = Parts { control, purses, stats, random, clock, phase: phases };
+        let parts = Parts { control, purses, stats, certificates, random, clock, phase: phases };
         let shared = Arc::new(Shared::new(config, &addresses, parts));
         let keepers = shared.keep();
         for port in ports {
@@ -200,6 +207,17 @@ impl<C: Control> Gateway<C> {
         directory.exits.all().map(status).collect()
     }
 
+    /// Looks now whether the files of the certificate have changed, which is done every few seconds
+    /// anyway, and reads them if so. It is said in the log.
+    ///
+    /// # Errors
+    /// The new files are of no use: the certificate stays the one before.
+    pub async fn reload_certificate(&self) -> Result<(), CertificateError> {
+        let Some(certificates) = self.shared.certificates.clone() else { return Ok(()) };
+        // It fails only where the runtime ends.
+        tokio::task::spawn_blocking(move || certificates.look_again()).await.unwrap_or(Ok(()))
+    }
+
     /// Its counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.stats
@@ -211,6 +229,7 @@ struct Parts<C: Control> {
     control: Arc<C>,
     purses: Arc<Purses<C>>,
     stats: Arc<Stats>,
+    certificates: Option<Arc<Certificates>>,
     random: StdRng,
     clock: Arc<dyn Clock>,
     phase: watch::Receiver<Phase>,
@@ -240,6 +259,7 @@ impl<C: Control> Shared<C> {
             grounds,
             dialer,
             health,
+            certificates: parts.certificates,
             sessions: Sessions::new(config.max_sessions),
             attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
             places: Arc::new(Places::new(config.max_connections_per_caller)),
@@ -260,7 +280,9 @@ impl<C: Control> Shared<C> {
         let telling = tokio::spawn(async move { tallies.run().await });
         let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
         let tidying = tidy(self.directory.clone(), self.health.clone());
-        vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)]
+        let mut keepers = vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)];
+        keepers.extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.watch())));
+        keepers
     }
 
     fn all_permits(&self) -> u32 {
@@ -417,7 +439,7 @@ impl<C: Control> Shared<C> {
         let _ = self.phase.clone().wait_for(|now| *now >= phase).await;
     }
 
-    fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Greeted {
     Http,
     /// SOCKS5 CONNECT.
     Socks(Box<SocksRequest>),
+    /// TLS, under which it is to be found out anew.
+    Tls,
     /// Over: nothing (more) is to be said.
     Closed,
 }
@@ -67,7 +69,8 @@ pub(crate) async fn greet(
                 say(&client.io.stream, &SOCKS4_REJECTED).await?;
                 Ok(Greeted::Closed)
             }
-            Protocol::Tls | Protocol::Unknown => Ok(Greeted::Closed),
+            Protocol::Tls => Ok(Greeted::Tls),
+            Protocol::Unknown => Ok(Greeted::Closed),
         }
     };
     match timeout_at(deadline, greeting).await {

@@ -25,6 +25,7 @@ mod testing;
 // The wire side: from an accepted socket to the relay.
 mod admit;
 mod attempts;
+mod certs;
 mod chain;
 mod client;
 mod config;
@@ -34,6 +35,7 @@ mod gateway;
 mod greet;
 mod guard;
 mod health;
+mod http2;
 mod identify;
 mod listen;
 mod meter;
@@ -46,8 +48,10 @@ mod sessions;
 mod socket;
 mod statics;
 mod stream;
+mod tls;
 mod tunnel;
 
+pub use certs::{CertificateError, CertificateFiles};
 pub use config::GatewayConfig;
 pub use control::Control;
 pub use gateway::{Gateway, Run, StartError};

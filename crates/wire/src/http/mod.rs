@@ -15,7 +15,7 @@ mod response;
 
 use tollgate_types::Refusal;
 
-pub use connect::connect_request;
+pub use connect::{connect_request, websocket_key};
 pub use fields::Fields;
 pub use request::{Expect, ProxyAuthorization, RequestHead, RequestTarget, Scheme, Upgrade, request_head};
 pub use response::{ResponseHead, response_head};
