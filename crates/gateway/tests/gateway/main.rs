@@ -4,8 +4,10 @@
 
 mod exits;
 mod forwarding;
+mod http2;
 mod metering;
 mod refusals;
+mod secure;
 mod statics;
 mod tunnels;
 mod world;

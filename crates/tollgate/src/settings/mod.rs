@@ -144,7 +144,15 @@ section! {
         head_bytes: usize = "65536",
         /// The most header fields of a head.
         head_fields: usize = "100",
-        /// Client connections at once.
+        /// A file with the certificate with which TLS is spoken to customers, in PEM form, and
+        /// behind it those that lead to one that they believe. Read again when it changes. Without
+        /// it TLS is not spoken.
+        certificate: Option<PathBuf> = "",
+        /// The file with its private key, in PEM form.
+        certificate_key: Option<PathBuf> = "",
+        /// Requests at once on one HTTP/2 connection of a client, tunnels included.
+        http2_streams: u32 = "100",
+        /// Client connections at once; each HTTP/2 request counts as one more.
         max_connections: usize = "20000",
         /// Connections at once of one sub-account, of one whitelisted address, or of one static
         /// proxy; 0 = no limit.
