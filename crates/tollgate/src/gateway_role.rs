@@ -66,6 +66,12 @@ impl GatewayRole {
         Box::new(move || readings(&gateway))
     }
 
+    /// Looks whether the files of the certificate have changed.
+    pub async fn reload_certificate(&self) {
+        // What is wrong with them is in the log, and the certificate before stays in force.
+        let _ = self.gateway.reload_certificate().await;
+    }
+
     /// Takes nothing new, lets what runs go on for a while, settles everything.
     pub async fn drain(&self) {
         if let Err(error) = self.gateway.drain().await {

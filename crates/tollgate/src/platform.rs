@@ -132,6 +132,13 @@ impl Platform {
         &self.data
     }
 
+    /// Looks whether the files of the gateway's certificate have changed.
+    pub async fn reload_certificate(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.reload_certificate().await;
+        }
+    }
+
     /// Drains: takes nothing new, lets what runs go on for a while, settles all usage, closes the
     /// database.
     pub async fn stop(self) {

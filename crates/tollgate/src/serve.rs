@@ -27,6 +27,7 @@ pub async fn serve(
         if let Err(error) = reload(log, &layers, &reread) {
             tracing::error!(%error, "the settings were not read again");
         }
+        platform.reload_certificate().await;
     }
     drain(platform, signals).await
 }
