@@ -24,14 +24,14 @@ use rustls::{IoState, ServerConfig};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::certs::HTTP2;
 use crate::client::{Buffered, Client};
 use crate::control::Control;
 use crate::gateway::Shared;
+use crate::socket;
 use crate::stream::{Pending, Stream, once};
-use crate::{socket, tunnel};
 
 /// The most that is read from the socket at once.
 const READ: usize = 32 * 1024;
@@ -40,6 +40,8 @@ const HELD_BACK: usize = 64 * 1024;
 /// The most that a peer may send until the handshake is over: several times what one without a
 /// certificate of its own needs.
 const HANDSHAKE_BYTES: usize = 64 * 1024;
+/// How long a peer whose handshake failed is listened to, so that it hears why.
+const ALERT_TIMEOUT: Duration = Duration::from_millis(500);
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
@@ -62,7 +64,7 @@ struct Session {
     is_ended: bool,
     /// We have, and the peer is told as soon as everything before is out.
     is_finishing: bool,
-    /// All of that is out.
+    /// All of that is out, or will not go out any more.
     is_finished: bool,
 }
 
@@ -85,8 +87,9 @@ pub(crate) async fn secure<C: Control>(client: Client, deadline: Instant, gw: &S
             gw.stats.tls_failures.fetch_add(1, Ordering::Relaxed);
             if let Ok(Err(error)) = failed {
                 tracing::debug!(%error, "a TLS handshake failed");
-                tunnel::close_gently(&Stream::Plain(side.socket)).await;
+                side.part_after_alert().await;
             }
+            side.break_off();
             None
         }
     }
@@ -107,6 +110,22 @@ impl TlsSide {
             is_finished: false,
         };
         Ok(Self { socket, session: Mutex::new(session) })
+    }
+
+    /// Lets the alert that says why arrive before the connection is closed.
+    async fn part_after_alert(&self) {
+        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
+        let mut lost = [0; 1024];
+        let swallow = async {
+            while self.socket.readable().await.is_ok() {
+                match self.socket.try_read(&mut lost) {
+                    Ok(1..) => tokio::task::yield_now().await,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        };
+        let _ = timeout(ALERT_TIMEOUT, swallow).await;
     }
 
     /// Bounded in bytes; whoever waits for it bounds it in time.
@@ -218,7 +237,7 @@ impl TlsSide {
     /// Says that nothing more will be sent, behind all that was taken.
     pub(crate) fn finish(&self) {
         let mut session = self.lock();
-        if !session.is_finishing {
+        if !session.is_finishing && !session.is_finished {
             session.is_finishing = true;
             session.tls.send_close_notify();
         }
@@ -228,6 +247,8 @@ impl TlsSide {
 
     /// As of [`Stream`].
     pub(crate) fn break_off(&self) {
+        // The end is not said any more.
+        self.lock().is_finished = true;
         let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
@@ -251,6 +272,13 @@ impl TlsSide {
 
     fn lock(&self) -> MutexGuard<'_, Session> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TlsSide {
+    fn drop(&mut self) {
+        // As the system does it for a plain connection that is dropped.
+        self.finish();
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{Method, Request, Response};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tollgate_types::ProxyType;
 
@@ -538,4 +538,62 @@ async fn hp_51_a_drain_lets_streams_finish_and_takes_no_new_ones() {
     drained.unwrap();
     assert_eq!(received, b"last words");
     assert_eq!(secured.world.control.used(Some(ALICE_ID), ProxyType::Residential), 20);
+}
+
+/// A frame of HTTP/2 (RFC 9113 §4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[tokio::test]
+async fn hp_51_what_is_no_http2_ends_the_connection() {
+    let secured = Secured::with(|config| config.handshake_timeout = Duration::from_secs(1)).await;
+    let settings = frame(4, 0, 0, &[]);
+    let continuations = (0..10_000).flat_map(|_| frame(9, 0, 1, &[0; 100]));
+    let hostile: [(&str, Vec<u8>); 9] = [
+        ("another preface", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)),
+        ("a frame that is too large", [PREFACE, &settings, &frame(0, 0, 1, &[0; 20_000])].concat()),
+        ("data on a stream that is not open", [PREFACE, &settings, &frame(0, 0, 1, b"x")].concat()),
+        ("a stream of the server's", [PREFACE, &settings, &frame(1, 4, 2, &[0x82])].concat()),
+        ("fields that are not compressed so", [PREFACE, &settings, &frame(1, 4, 1, &[0xff; 50])].concat()),
+        ("a window update of nothing", [PREFACE, &settings, &frame(8, 0, 0, &[0; 4])].concat()),
+        ("a ping that is too short", [PREFACE, &settings, &frame(6, 0, 0, &[0; 7])].concat()),
+        (
+            "fields without an end",
+            [PREFACE, &settings, &frame(1, 0, 1, &[]), &continuations.collect::<Vec<_>>()].concat(),
+        ),
+        ("nothing", Vec::new()),
+    ];
+    for (what, bytes) in hostile {
+        let mut tls = secured.tls(&[b"h2"]).await.unwrap();
+        // It may be over before all of it is out.
+        let _ = timeout(PATIENCE, tls.write_all(&bytes)).await.expect(what);
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, tls.read_to_end(&mut rest)).await.expect(what);
+    }
+}
+
+#[tokio::test]
+async fn hp_51_a_flood_of_pings_whose_answers_nobody_reads_takes_no_memory() {
+    let secured = Secured::lab().await;
+    let mut tls = secured.tls(&[b"h2"]).await.unwrap();
+    tls.write_all(&[PREFACE, &frame(4, 0, 0, &[])].concat()).await.unwrap();
+    let pings: Vec<u8> = (0..10_000).flat_map(|_| frame(6, 0, 0, &[7; 8])).collect();
+    let flood = async {
+        // Some 17 MiB of them: what is not read of the answers stops what is read of the questions.
+        for _ in 0..100 {
+            if tls.write_all(&pings).await.is_err() {
+                return;
+            }
+        }
+        panic!("it takes everything");
+    };
+    assert!(timeout(Duration::from_secs(3), flood).await.is_err(), "it is held back");
 }
