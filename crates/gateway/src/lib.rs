@@ -45,6 +45,7 @@ mod sessions;
 mod socket;
 mod statics;
 mod tunnel;
+mod udp;
 
 pub use config::GatewayConfig;
 pub use control::Control;
@@ -52,4 +53,4 @@ pub use gateway::{Gateway, Run, StartError};
 pub use health::ExitStatus;
 pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
-pub use stats::Stats;
+pub use stats::{Dropped, Stats};

@@ -24,6 +24,7 @@ use crate::identify::{Caller, Proof};
 use crate::meter::{Broke, Meter};
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
+use crate::udp;
 
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -39,6 +40,7 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
             Err(no) => refuse_socks(&client, &gw, &no.into()).await,
         },
+        Greeted::Associate(request) => udp::serve(client, *request, &gw).await,
         Greeted::Closed => {}
     }
 }
@@ -55,7 +57,7 @@ async fn socks<C: Control>(client: Client, caller: Caller, target: Target, gw: &
     }
 }
 
-async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
+pub(crate) async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
     if say(&client.io.stream, &reply).await.is_ok() {
