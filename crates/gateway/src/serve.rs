@@ -40,7 +40,8 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
             Err(no) => refuse_socks(&client, &gw, &no.into()).await,
         },
-        Greeted::Associate(request) => udp::serve(client, *request, &gw).await,
+        // Apart, so that tunnels do not carry the room that it needs.
+        Greeted::Associate(request) => Box::pin(udp::serve(client, *request, &gw)).await,
         Greeted::Closed => {}
     }
 }

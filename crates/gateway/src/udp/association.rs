@@ -107,8 +107,8 @@ impl<'a, C: Control> Association<'a, C> {
     pub(super) async fn run(mut self) -> Broke {
         loop {
             let moved = match std::future::poll_fn(|cx| self.poll_ready(cx)).await {
-                Ready::Client => self.from_client(),
-                Ready::Target(family) => self.from_targets(family),
+                Ready::Client => self.hear_client(),
+                Ready::Target(family) => self.hear_targets(family),
                 Ready::Answered(answer) => {
                     if let Err(broke) = self.answered(answer).await {
                         return broke;
@@ -155,7 +155,7 @@ impl<'a, C: Control> Association<'a, C> {
     // From the client ------------------------------------------------------------------------------
 
     /// Takes in a few of the client's datagrams. Answers how many there were.
-    fn from_client(&mut self) -> Result<usize, Held> {
+    fn hear_client(&mut self) -> Result<usize, Held> {
         SCRATCH.with_borrow_mut(|scratch| {
             for count in 0..BATCH {
                 match self.relay.try_recv_from(scratch) {
@@ -271,7 +271,7 @@ impl<'a, C: Control> Association<'a, C> {
     // From the targets -----------------------------------------------------------------------------
 
     /// Takes in a few of the datagrams that came for the client. Answers how many there were.
-    fn from_targets(&mut self, family: Family) -> Result<usize, Held> {
+    fn hear_targets(&mut self, family: Family) -> Result<usize, Held> {
         let Some(socket) = self.outlet.socket(family) else { return Ok(0) };
         SCRATCH.with_borrow_mut(|scratch| {
             for count in 0..BATCH {
