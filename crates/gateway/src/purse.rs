@@ -369,7 +369,7 @@ impl Purse {
 const fn patience(waiter: Waiter, why: LeaseDenied, is_rest: bool) -> Duration {
     match (waiter, why) {
         (Waiter::Live | Waiter::Whole(_), LeaseDenied::Unavailable) => OUTAGE_PATIENCE,
-        (Waiter::Whole(_), LeaseDenied::HeldElsewhere) if is_rest => WHOLE_PATIENCE,
+        (Waiter::Whole(_), why) if why.is_held() && is_rest => WHOLE_PATIENCE,
         (Waiter::New | Waiter::Live | Waiter::Whole(_), _) => PATIENCE,
     }
 }

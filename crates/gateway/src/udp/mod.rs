@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::net::UdpSocket;
-use tollgate_types::{LeaseDenied, Refusal};
+use tollgate_types::Refusal;
 use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::{Host, Target};
 
@@ -133,11 +133,9 @@ async fn relay<C: Control>(
         () = ticket.live.cut() => Ended::Cut,
     };
     if let Ended::Broke(Broke::Denied(denied)) = ended {
-        let detail = match denied {
-            // It may be held by nobody but this caller, in a rest that is too small.
-            LeaseDenied::HeldElsewhere => "what is left to use is less than the next datagram",
-            _ => denial(denied),
-        };
+        // It may be held by nobody but this caller, in a rest that is too small.
+        let is_rest = denied.is_held();
+        let detail = if is_rest { "what is left is less than the next datagram" } else { denial(denied) };
         gw.refused(&Refused::caller(&ticket.caller, denied.refusal(), detail));
     }
     ended

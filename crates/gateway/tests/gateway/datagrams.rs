@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use tollgate_gateway::{Dropped, GatewayConfig};
-use tollgate_types::{DirectoryChange, ExitKind, ProxyType};
+use tollgate_types::{DirectoryChange, ExitKind, ProxyType, Refusal};
 
 use self::association::{Association, ask, echo, hears_nothing, socket, to, to_name};
 use crate::world::{
@@ -109,9 +109,8 @@ async fn s5_29_a_limit_ends_the_association_and_no_byte_goes_beyond_it() {
         let billed = world.settled().await;
         assert!(billed == moved || billed == moved + size as u64, "{billed} {moved}");
         assert!(billed <= limit && billed + size as u64 > limit, "{billed} of {limit} by {size}");
-        let notes = world.control.notes.lock().unwrap().len();
-        eventually("its owner is told", || !world.control.notes.lock().unwrap().is_empty() || notes > 0)
-            .await;
+        let told = || world.control.notes.lock().unwrap().first().map(|note| note.refusal);
+        eventually("its owner is told", || told() == Some(Refusal::TrafficLimit)).await;
     }
 }
 

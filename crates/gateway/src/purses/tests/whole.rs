@@ -51,6 +51,20 @@ async fn wholes_end_soon_where_less_is_left_and_the_rest_can_still_be_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_the_limit_leaves_too_little_it_is_the_limit_that_is_told() {
+    let control = FakeControl::new();
+    let account = control.account(1, MB);
+    let alice = control.sub_account(account, 10, "alice", "secret", 10_500);
+    let run = Run::start(&control).await;
+    let connection = run.connect_as(&alice).await;
+    let ended = forward_wholes(&connection.purse, 1000, usize::MAX).await;
+    assert_eq!(ended, (10, Some(LeaseDenied::LimitHeldElsewhere)));
+    assert_eq!(LeaseDenied::LimitHeldElsewhere.refusal(), tollgate_types::Refusal::TrafficLimit);
+    drop(connection);
+    run.rests_at(account, 10_000).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_control_plane_that_is_slow_or_away_for_a_while_is_waited_for() {
     let control = FakeControl::new();
     let account = control.account(1, 10 * MB);
