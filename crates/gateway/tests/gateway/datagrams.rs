@@ -2,7 +2,7 @@
 
 pub(crate) mod association;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -344,8 +344,8 @@ async fn datagrams_leave_by_direct_exits_only() {
         |id| exit(id, ProxyType::Residential, ExitKind::Http { address: address.clone(), credentials: None });
     let world = World::with((1..=9).map(http).collect(), |_| ()).await;
     assert_eq!(ask(&world, "alice", 3, "0.0.0.0:0").await.1, 1);
-    let bind_ip = Some("127.0.0.77".parse().unwrap());
-    let bound = exit(10, ProxyType::Residential, ExitKind::Direct { bind_ip });
+    let leaves_from: IpAddr = "127.0.0.77".parse().unwrap();
+    let bound = exit(10, ProxyType::Residential, ExitKind::Direct { bind_ip: Some(leaves_from) });
     let world = World::with((1..=9).map(http).chain([bound]).collect(), |_| ()).await;
     let (server, heard) = association::listener("127.0.0.1").await;
     for _ in 0..5 {
@@ -353,7 +353,7 @@ async fn datagrams_leave_by_direct_exits_only() {
         association.send(&to("[::1]:9".parse().unwrap()), b"of the other family").await;
         association.send(&to(server), b"hello").await;
         eventually("it is heard", || !heard.lock().unwrap().is_empty()).await;
-        assert_eq!(association::last_peer(&heard).ip(), bind_ip.unwrap());
+        assert_eq!(association::last_peer(&heard).ip(), leaves_from);
         heard.lock().unwrap().clear();
     }
     drops(&world, Dropped::Unreachable, 5).await;
