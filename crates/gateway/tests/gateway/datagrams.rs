@@ -424,3 +424,46 @@ async fn an_address_for_clients_behind_nat_is_told_as_it_was_set() {
     assert_eq!((rep, told.ip()), (0, public));
     assert!(UdpSocket::bind(SocketAddr::new(world.any.ip(), told.port())).await.is_err(), "it is taken");
 }
+
+#[tokio::test]
+async fn a_listener_on_every_address_tells_each_client_the_one_that_it_has_reached() {
+    let everywhere = "[::]:0".parse().unwrap();
+    let world = lab(|config| config.listeners = vec![(everywhere, None); 2]).await;
+    let server = echo("127.0.0.1").await;
+    for local in ["127.0.0.1", "127.0.0.5", "::1"] {
+        let reached = SocketAddr::new(local.parse().unwrap(), world.any.port());
+        let mut control = Client::to(reached).await;
+        let (rep, relay) = association::ask_over(&mut control, "alice", 3, reached).await;
+        assert_eq!((rep, relay.ip()), (0, reached.ip()), "{local}");
+    }
+    // Named is the port of the listener, from which nobody sends: an address that is named is no
+    // matter, a port is.
+    let mut control = Client::to(SocketAddr::new("::1".parse().unwrap(), world.any.port())).await;
+    let socket = socket("::1").await;
+    let port = socket.local_addr().unwrap().port();
+    let named = SocketAddr::new("10.1.2.3".parse().unwrap(), port);
+    let (_, relay) = association::ask_over(&mut control, "alice", 3, named).await;
+    let association = Association { control, socket, relay };
+    association.send(&to(server), b"ping").await;
+    assert_eq!(association.receive().await, (server, b"ping".to_vec()));
+}
+
+#[tokio::test]
+async fn a_listed_address_needs_no_credentials_and_the_operator_ends_what_he_likes() {
+    let world = lab(|_| ()).await;
+    world.list_loopback();
+    let server = echo("127.0.0.1").await;
+    let mut control = Client::to(world.any).await;
+    control.say([&[5, 1, 0][..], &[5, 3, 0, 1, 0, 0, 0, 0, 0, 0]].concat()).await;
+    let reply = control.exactly(2 + 10).await;
+    assert_eq!(reply[..6], [5, 0, 5, 0, 0, 1]);
+    let relay = SocketAddr::from(([127, 0, 0, 1], u16::from_be_bytes([reply[10], reply[11]])));
+    let mut association = Association { control, socket: socket("127.0.0.1").await, relay };
+    association.send(&to(server), b"ping").await;
+    association.receive().await;
+    let [view] = world.gateway.connections().try_into().unwrap();
+    assert!(world.gateway.close(view.id));
+    timeout(SOON, association.control.rest()).await.unwrap();
+    assert!(association.is_dead().await);
+    assert_eq!(world.settled_of(None, ProxyType::Residential).await, 8);
+}
