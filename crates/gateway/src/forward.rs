@@ -7,6 +7,7 @@
 //! off is never ended as if it were whole. The connection to the origin is kept for the next request
 //! of the same caller to the same target on the same client connection, and for nothing else.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -218,10 +219,22 @@ pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
     match denied {
         LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",
         LeaseDenied::TrafficLimit => "the traffic limit of the sub-account is reached",
-        LeaseDenied::HeldElsewhere => "the last bytes are held by other connections",
+        LeaseDenied::HeldElsewhere | LeaseDenied::LimitHeldElsewhere => {
+            "the last bytes are held by other connections"
+        }
         LeaseDenied::Blocked => "the sub-account or the account is blocked",
         LeaseDenied::Unavailable => "funds cannot be checked just now",
     }
+}
+
+/// Bytes behind those that were to go first, in one piece: once. Then as they are.
+fn behind<'b>(lead: &mut Vec<u8>, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+    if lead.is_empty() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut whole = std::mem::take(lead);
+    whole.extend_from_slice(bytes);
+    Cow::Owned(whole)
 }
 
 /// RFC 9110 §9.2.2.
@@ -239,10 +252,8 @@ struct Upload<'e> {
 
 impl Upload<'_> {
     async fn run(self, head: &RequestHead, buf: &mut Vec<u8>) -> Result<(), Failure> {
-        let mut bytes = Vec::with_capacity(1024);
-        head.write_forward(&mut bytes, true);
-        self.meter.send(Way::Up, self.upstream, &bytes).await?;
-        drop(bytes);
+        let mut lead = Vec::with_capacity(1024);
+        head.write_forward(&mut lead, true);
         let mut body = BodyReader::new(head.framing());
         loop {
             let step = body.advance(buf).map_err(|_| Failure::BadBody)?;
@@ -251,7 +262,9 @@ impl Upload<'_> {
                 self.sent.store(true, Ordering::Relaxed);
             }
             let take = step.take.min(buf.len());
-            self.meter.send(Way::Up, self.upstream, buf.get(..take).unwrap_or_default()).await?;
+            let bytes = behind(&mut lead, buf.get(..take).unwrap_or_default());
+            self.meter.send(Way::Up, self.upstream, &bytes).await?;
+            drop(bytes);
             buf.drain(..take);
             if step.done {
                 return Ok(());
@@ -280,14 +293,14 @@ impl Download<'_> {
             let response = self.next_head(buf).await?;
             match response.status {
                 101 if self.head.upgrade().is_some() => {
-                    self.relay_head(&response, false, false).await?;
+                    self.relay_head(&response).await?;
                     return Ok(Final { upgraded: true, client_stays: false, upstream_stays: false });
                 }
                 101 => return Err(Failure::BadResponse),
                 100..=199 => {
                     // A client of HTTP/1.0 does not know interim responses (RFC 9110 §15.2).
                     if self.head.version != Version::Http10 {
-                        self.relay_head(&response, false, false).await?;
+                        self.relay_head(&response).await?;
                     }
                 }
                 // To Extended CONNECT it would say that the other protocol is spoken (RFC 8441 §5).
@@ -325,30 +338,44 @@ impl Download<'_> {
         // A stream of HTTP/2 can be broken off whatever the framing.
         let breaks_off = until_close || unchunk || self.head.version == Version::Http2;
         self.state.ends_with_close.store(breaks_off, Ordering::Relaxed);
-        self.relay_head(response, !client_stays, unchunk).await?;
-        self.relay_body(BodyReader::new(framing), unchunk, buf).await?;
+        let lead = self.begin_head(response, !client_stays, unchunk).await?;
+        self.relay_body(BodyReader::new(framing), unchunk, lead, buf).await?;
         let upstream_stays = response.keep_alive() && sent && !until_close && buf.is_empty();
         Ok(Final { upgraded: false, client_stays, upstream_stays })
     }
 
-    async fn relay_head(&self, response: &ResponseHead, close: bool, unchunk: bool) -> Result<(), Failure> {
+    /// A head that no body follows.
+    async fn relay_head(&self, response: &ResponseHead) -> Result<(), Failure> {
+        let bytes = self.begin_head(response, false, false).await?;
+        self.send(&bytes).await
+    }
+
+    /// Relays a head, and gives what of it is still to be sent: in one piece with the body, if that is
+    /// there.
+    async fn begin_head(
+        &self,
+        response: &ResponseHead,
+        close: bool,
+        unchunk: bool,
+    ) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::with_capacity(1024);
         let own = response.write_back(&mut bytes, self.head.version, close, unchunk);
         if own == 0 {
-            return self.send(&bytes).await;
+            return Ok(bytes);
         }
         // What this hop adds for itself was not asked for by the customer, and is not billed.
         let blank_line = bytes.split_off(bytes.len().saturating_sub(BLANK_LINE));
         let hop = bytes.split_off(bytes.len().saturating_sub(own));
         self.send(&bytes).await?;
         say(self.client, &hop).await.map_err(|_| Broke::Writing(Way::Down))?;
-        self.send(&blank_line).await
+        Ok(blank_line)
     }
 
     async fn relay_body(
         &self,
         mut body: BodyReader,
         unchunk: bool,
+        mut lead: Vec<u8>,
         buf: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         loop {
@@ -361,7 +388,9 @@ impl Download<'_> {
             let step = step.map_err(|_| Failure::BadResponse)?;
             let take = step.take.min(buf.len());
             let bytes = if unchunk { data.as_slice() } else { buf.get(..take).unwrap_or_default() };
-            self.send(bytes).await?;
+            let bytes = behind(&mut lead, bytes);
+            self.send(&bytes).await?;
+            drop(bytes);
             buf.drain(..take);
             if step.done {
                 return Ok(());

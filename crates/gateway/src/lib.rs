@@ -50,6 +50,7 @@ mod statics;
 mod stream;
 mod tls;
 mod tunnel;
+mod udp;
 
 pub use certs::{CertificateError, CertificateFiles};
 pub use config::GatewayConfig;
@@ -58,4 +59,4 @@ pub use gateway::{Gateway, Run, StartError};
 pub use health::ExitStatus;
 pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
-pub use stats::Stats;
+pub use stats::{Dropped, Stats};

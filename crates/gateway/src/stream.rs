@@ -8,7 +8,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -56,6 +56,19 @@ impl Stream {
         match self {
             Self::Plain(socket) => Some(socket),
             Self::Tls(_) | Self::Http2(_) => None,
+        }
+    }
+
+    /// Where the peer reached us.
+    ///
+    /// # Errors
+    /// The connection is over, or is a stream of HTTP/2.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.local_addr(),
+            Self::Tls(side) => side.local_addr(),
+            // Nobody who comes by one has to be told.
+            Self::Http2(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
