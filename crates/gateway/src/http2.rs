@@ -68,14 +68,22 @@ struct Source {
     entrance: Entrance,
 }
 
-/// Whether HTTP/2 is wanted on a connection; the connection again where it is not.
-pub(crate) fn wanted(client: Client) -> Result<Wanted, Client> {
+/// What a client speaks.
+pub(crate) enum Spoken {
+    /// HTTP/2, as was agreed by ALPN.
+    Http2(Wanted),
+    /// Something else.
+    Other(Client),
+}
+
+/// Whether HTTP/2 is wanted on a connection.
+pub(crate) fn spoken(client: Client) -> Spoken {
     let Client { io, peer, entrance, _permit } = client;
     match io.stream {
         Stream::Tls(side) if side.speaks_http2() => {
-            Ok(Wanted { side, source: Source { peer, entrance }, _permit })
+            Spoken::Http2(Wanted { side, source: Source { peer, entrance }, _permit })
         }
-        stream => Err(Client { io: Buffered::new(stream, io.buf), peer, entrance, _permit }),
+        stream => Spoken::Other(Client { io: Buffered::new(stream, io.buf), peer, entrance, _permit }),
     }
 }
 

@@ -20,6 +20,7 @@ use crate::dial::Upstream;
 use crate::forward::{Exchanged, Link, denial};
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
+use crate::http2::Spoken;
 use crate::identify::{Caller, Proof};
 use crate::meter::{Broke, Meter};
 use crate::refuse::Refused;
@@ -44,12 +45,12 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) ->
     let mut greeted = greet(&mut client, deadline, gw.speaks_socks5(entrance), identify).await;
     if matches!(greeted, Greeted::Tls) {
         client = Box::pin(tls::secure(client, deadline, &gw)).await?;
-        client = match http2::wanted(client) {
-            Ok(wanted) => {
+        client = match http2::spoken(client) {
+            Spoken::Other(client) => client,
+            Spoken::Http2(wanted) => {
                 Box::pin(wanted.serve(deadline, &gw)).await;
                 return None;
             }
-            Err(client) => client,
         };
         greeted = greet(&mut client, deadline, gw.speaks_socks5(entrance), identify).await;
     }

@@ -29,11 +29,16 @@ pub(crate) struct Secured {
 }
 
 /// Puts a new certificate for `proxy.test` into a folder.
-fn renew(folder: &Path) -> CertificateDer<'static> {
+pub(crate) fn renew(folder: &Path) -> CertificateDer<'static> {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["proxy.test".to_owned()]).unwrap();
     std::fs::write(folder.join("chain.pem"), cert.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), signing_key.serialize_pem()).unwrap();
     cert.der().clone()
+}
+
+/// Where that is.
+pub(crate) fn files(folder: &Path) -> CertificateFiles {
+    CertificateFiles { chain: folder.join("chain.pem"), key: folder.join("key.pem") }
 }
 
 fn exits() -> Vec<Exit> {
@@ -48,8 +53,7 @@ impl Secured {
     pub(crate) async fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let certificate = renew(folder.path());
-        let files =
-            CertificateFiles { chain: folder.path().join("chain.pem"), key: folder.path().join("key.pem") };
+        let files = files(folder.path());
         let world = World::with(exits(), |config| {
             config.certificate = Some(files);
             change(config);
@@ -64,7 +68,7 @@ impl Secured {
     }
 }
 
-async fn handshake(
+pub(crate) async fn handshake(
     address: SocketAddr,
     certificate: &CertificateDer<'static>,
     name: &'static str,
@@ -85,7 +89,7 @@ async fn handshake(
 }
 
 /// Reads up to the empty line.
-async fn head(tls: &mut TlsStream<TcpStream>) -> String {
+pub(crate) async fn head(tls: &mut TlsStream<TcpStream>) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(timeout(PATIENCE, tls.read_u8()).await.unwrap().unwrap());
