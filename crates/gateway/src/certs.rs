@@ -118,10 +118,15 @@ impl Certificates {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let files = self.clone();
-            // It is told in the log.
-            let _ = tokio::task::spawn_blocking(move || files.look_again()).await;
+            self.look_aside().await;
         }
+    }
+
+    /// [`look_again`](Self::look_again), where reading files holds up nobody.
+    pub(crate) async fn look_aside(self: &Arc<Self>) {
+        let files = self.clone();
+        // What comes of it is in the log.
+        let _ = tokio::task::spawn_blocking(move || files.look_again()).await;
     }
 
     /// Reads the files where they have changed since they were read last. What comes of it is said in
@@ -129,7 +134,7 @@ impl Certificates {
     ///
     /// # Errors
     /// [`CertificateError`]: the certificate before stays in force.
-    pub(crate) fn look_again(&self) -> Result<(), CertificateError> {
+    fn look_again(&self) -> Result<(), CertificateError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // Before they are read: a change while that is done is found the next time.
         let newest = look(&self.files);

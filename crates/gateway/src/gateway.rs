@@ -211,14 +211,12 @@ impl<C: Control> Gateway<C> {
     }
 
     /// Looks now whether the files of the certificate have changed, which is done every few seconds
-    /// anyway, and reads them if so. It is said in the log.
-    ///
-    /// # Errors
-    /// The new files are of no use: the certificate stays the one before.
-    pub async fn reload_certificate(&self) -> Result<(), CertificateError> {
-        let Some(certificates) = self.shared.certificates.clone() else { return Ok(()) };
-        // It fails only where the runtime ends.
-        tokio::task::spawn_blocking(move || certificates.look_again()).await.unwrap_or(Ok(()))
+    /// anyway, and reads them if so. What comes of it is said in the log; where they are of no use, the
+    /// certificate stays the one before.
+    pub async fn reload_certificate(&self) {
+        if let Some(certificates) = &self.shared.certificates {
+            certificates.look_aside().await;
+        }
     }
 
     /// Its counters.

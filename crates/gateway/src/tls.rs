@@ -89,7 +89,6 @@ pub(crate) async fn secure<C: Control>(client: Client, deadline: Instant, gw: &S
                 tracing::debug!(%error, "a TLS handshake failed");
                 side.part_after_alert().await;
             }
-            side.break_off();
             None
         }
     }
@@ -114,6 +113,7 @@ impl TlsSide {
 
     /// Lets the alert that says why arrive before the connection is closed.
     async fn part_after_alert(&self) {
+        self.lock().is_finished = true;
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
         let mut lost = [0; 1024];
         let swallow = async {

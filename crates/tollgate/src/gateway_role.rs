@@ -68,8 +68,7 @@ impl GatewayRole {
 
     /// Looks whether the files of the certificate have changed.
     pub async fn reload_certificate(&self) {
-        // What is wrong with them is in the log, and the certificate before stays in force.
-        let _ = self.gateway.reload_certificate().await;
+        self.gateway.reload_certificate().await;
     }
 
     /// Takes nothing new, lets what runs go on for a while, settles everything.

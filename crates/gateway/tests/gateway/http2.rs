@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tollgate_types::ProxyType;
 
-use crate::secure::{Secured, pattern};
+use crate::secure::{Secured, held_back, pattern};
 use crate::world::{ALICE, ALICE_ID, BOB, BOB_ID, PATIENCE, echo, eventually, http_origin, origin};
 
 impl Secured {
@@ -134,6 +134,26 @@ async fn hp_51_a_stream_whose_target_takes_nothing_holds_up_no_other() {
     drop(held);
     let used = secured.world.settled_of(Some(BOB_ID), ProxyType::Residential).await;
     assert_eq!(used, 600_000, "each stream is charged to whom it belongs");
+}
+
+#[tokio::test]
+async fn hp_51_a_slow_reader_of_a_stream_holds_its_target_back_and_gets_everything() {
+    let secured = Secured::lab().await;
+    let sent = 8 * 1024 * 1024;
+    let target = origin(move |mut client| async move {
+        let _ = client.stream.write_all(&pattern(sent)).await;
+    })
+    .await
+    .to_string();
+    let requests = secured.http2().await;
+    let (mut send, mut body) = tunnel(&requests, &target, ALICE).await;
+    // The window of this client, and what waits here.
+    let moved = held_back(&secured.world).await;
+    assert!(moved <= (1 << 20) + 64 * 1024, "{moved} bytes for somebody who takes nothing");
+    let received = rest(&mut body).await.unwrap();
+    assert!(received == pattern(sent), "{} bytes", received.len());
+    send.send_data(Bytes::new(), true).unwrap();
+    assert_eq!(secured.world.settled().await, sent as u64);
 }
 
 #[tokio::test]
