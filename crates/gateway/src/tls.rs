@@ -85,6 +85,8 @@ pub(crate) async fn secure<C: Control>(client: Client, deadline: Instant, gw: &S
         }
         failed => {
             gw.stats.tls_failures.fetch_add(1, Ordering::Relaxed);
+            // Nothing has begun that could be said to end.
+            side.lock().is_finished = true;
             if let Ok(Err(error)) = failed {
                 tracing::debug!(%error, "a TLS handshake failed");
                 side.part_after_alert().await;
@@ -113,7 +115,6 @@ impl TlsSide {
 
     /// Lets the alert that says why arrive before the connection is closed.
     async fn part_after_alert(&self) {
-        self.lock().is_finished = true;
         let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
         let mut lost = [0; 1024];
         let swallow = async {
