@@ -51,7 +51,8 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) ->
             }
         },
         Greeted::Associate(request) => {
-            udp::serve(client, *request, &gw).await;
+            // Apart, so that others do not carry the room that it needs.
+            Box::pin(udp::serve(client, *request, &gw)).await;
             None
         }
         Greeted::Closed => None,
