@@ -113,7 +113,7 @@ const FULL: Sizes = Sizes {
     connections: 6_000,
     requests: 20_000,
     messages: 20_000,
-    idle: 2_000,
+    idle: 4_000,
     api_calls: 10_000,
     statics: 10_000,
     admissions: 10_000,
