@@ -26,6 +26,8 @@ pub struct GatewayConfig {
     pub connect_timeout: Duration,
     /// For one name to resolve.
     pub dns_timeout: Duration,
+    /// The name servers to ask; none = the system's.
+    pub dns_servers: Vec<SocketAddr>,
     /// The most answers that are kept of the name servers.
     pub dns_cache_entries: u64,
     /// Names (lower-case) that are answered from here without asking a name server.
@@ -66,6 +68,7 @@ impl Default for GatewayConfig {
             head_fields: 100,
             connect_timeout: Duration::from_secs(10),
             dns_timeout: Duration::from_secs(5),
+            dns_servers: Vec::new(),
             dns_cache_entries: 8192,
             hosts: HashMap::new(),
             idle_timeout: Duration::from_secs(300),

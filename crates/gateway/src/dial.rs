@@ -12,8 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_types::{Exit, ExitCredentials, ExitId, ExitKind, Refusal};
 use tollgate_wire::target::{Host, Target};
@@ -22,11 +21,10 @@ use tollgate_wire::username::RouteParams;
 use crate::chain::{self, Login};
 use crate::guard::{Blocked, Guard};
 use crate::health::{Health, Load};
+use crate::race::{Leave, race};
 use crate::resolve::{ResolveError, Resolver};
 use crate::socket;
 
-/// How long one address of a name may stay silent before the next is tried beside it (RFC 8305 §5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 6;
 
@@ -52,26 +50,6 @@ pub(crate) struct Upstream {
     /// Where the connection leaves from, as a SOCKS reply tells it: unspecified through upstreams.
     pub(crate) bound: SocketAddr,
     _load: Option<Load>,
-}
-
-/// Which address connections leave from that go straight to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leave {
-    /// Whichever the system chooses.
-    Any,
-    /// This one, which is configured on the machine.
-    From(IpAddr),
-    /// This one, configured or only routed.
-    FromRouted(IpAddr),
-}
-
-impl Leave {
-    fn address(self) -> Option<IpAddr> {
-        match self {
-            Self::Any => None,
-            Self::From(ip) | Self::FromRouted(ip) => Some(ip),
-        }
-    }
 }
 
 /// Whose failure it was, which decides whether another exit may do better.
@@ -219,27 +197,30 @@ impl Dialer {
     }
 
     async fn direct(&self, target: &Target, leave: Leave) -> Result<TcpStream, DialError> {
-        let addresses = self.checked_addresses(target).await?;
-        let fits = |address: &SocketAddr| leave.address().is_none_or(|ip| ip.is_ipv4() == address.is_ipv4());
-        let addresses: Vec<SocketAddr> = addresses.into_iter().filter(fits).take(MAX_ADDRESSES).collect();
-        if addresses.is_empty() {
-            let detail = "the target has no address of the family that the connection leaves from";
-            return Err(DialError::new(Blame::Unclear, Refusal::Unreachable, detail));
-        }
-        race(addresses, leave).await.map_err(|error| direct_failure(&error, leave))
+        let connected = match &target.host {
+            Host::Ip(ip) => {
+                let address = SocketAddr::new(ip.to_canonical(), target.port);
+                self.guard.address(address)?;
+                race(fitting(&[address], leave)?, leave).await
+            }
+            Host::Name(name) => {
+                let mut addresses = self.checked_addresses(name, target.port).await?;
+                addresses.retain(|address| leave.fits(address.ip()));
+                addresses.truncate(MAX_ADDRESSES);
+                race(fitting(&addresses, leave)?, leave).await
+            }
+        };
+        connected.map_err(|error| direct_failure(&error, leave))
     }
 
-    /// The target's addresses that may be reached: those that pass, where at least one does. A name
-    /// that means the gateway itself by any of its addresses is refused as a whole.
-    async fn checked_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
-        let resolved = match &target.host {
-            Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => self.resolver.resolve(name).await.map_err(dns_failure)?,
-        };
-        let mut open = Vec::new();
+    /// A name's addresses that may be reached: those that pass, where at least one does. A name that
+    /// means the gateway itself by any of its addresses is refused as a whole.
+    async fn checked_addresses(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+        let resolved = self.resolver.resolve(name).await.map_err(dns_failure)?;
+        let mut open = Vec::with_capacity(resolved.len());
         let mut closed = None;
-        for ip in resolved {
-            let address = SocketAddr::new(ip.to_canonical(), target.port);
+        for ip in resolved.iter() {
+            let address = SocketAddr::new(ip.to_canonical(), port);
             match self.guard.address(address) {
                 Ok(()) => open.push(address),
                 Err(blocked) if self.guard.is_own(address) => return Err(blocked.into()),
@@ -257,16 +238,26 @@ impl Dialer {
         let unreachable = |_| DialError::new(Blame::Exit, Refusal::NoExit, "the exit cannot be reached");
         let misnamed = || DialError::new(Blame::Exit, Refusal::NoExit, "the exit has no usable address");
         let place = Target::parse_authority(address, None).map_err(|_| misnamed())?;
-        let ips = match &place.host {
-            Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => self.resolver.resolve(name).await.map_err(|_| misnamed())?,
+        let connected = match &place.host {
+            Host::Ip(ip) => race(&[SocketAddr::new(*ip, place.port)], Leave::Any).await,
+            Host::Name(name) => {
+                let ips = self.resolver.resolve(name).await.map_err(|_| misnamed())?;
+                let addresses = ips.iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(*ip, place.port));
+                race(&addresses.collect::<Vec<_>>(), Leave::Any).await
+            }
         };
-        let addresses =
-            ips.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, place.port)).collect();
-        race(addresses, Leave::Any)
-            .await
+        connected
             .map_err(|error| if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) })
     }
+}
+
+/// The addresses, where there are any.
+fn fitting(addresses: &[SocketAddr], leave: Leave) -> Result<&[SocketAddr], DialError> {
+    if addresses.iter().any(|address| leave.fits(address.ip())) {
+        return Ok(addresses);
+    }
+    let detail = "the target has no address of the family that the connection leaves from";
+    Err(DialError::new(Blame::Unclear, Refusal::Unreachable, detail))
 }
 
 /// How long one exit may take. Upstream proxies may swallow a request, so each of several gets
@@ -279,46 +270,6 @@ fn share_of(deadline: Instant, exit: &Exit, candidates_left: usize) -> Instant {
         }
         ExitKind::Http { .. } | ExitKind::Socks5 { .. } | ExitKind::Direct { .. } => deadline,
     }
-}
-
-/// Connects to whichever address answers first, starting them one after the other.
-async fn race(addresses: Vec<SocketAddr>, leave: Leave) -> io::Result<TcpStream> {
-    let mut waiting = addresses.into_iter();
-    let mut running = JoinSet::new();
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    loop {
-        let next = waiting.next();
-        let more = next.is_some();
-        if let Some(address) = next {
-            running.spawn(connect(address, leave));
-        }
-        let finished = if more && waiting.len() > 0 {
-            match timeout(NEXT_ADDRESS_AFTER, running.join_next()).await {
-                Ok(finished) => finished,
-                Err(_) => continue,
-            }
-        } else {
-            running.join_next().await
-        };
-        match finished {
-            Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(error))) => failure = error,
-            Some(Err(_)) => {}
-            None => return Err(failure),
-        }
-    }
-}
-
-async fn connect(address: SocketAddr, leave: Leave) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    match leave {
-        Leave::Any => {}
-        Leave::From(ip) => socket::leave_from(&socket, ip)?,
-        Leave::FromRouted(ip) => socket::leave_from_any(&socket, ip)?,
-    }
-    let stream = socket.connect(address).await?;
-    socket::prepare(&stream);
-    Ok(stream)
 }
 
 fn direct_failure(error: &io::Error, leave: Leave) -> DialError {

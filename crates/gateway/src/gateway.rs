@@ -222,7 +222,12 @@ impl<C: Control> Shared<C> {
         let grounds = Arc::new(Grounds::new(parts.control.directory()));
         let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
         let dialer = Dialer {
-            resolver: Resolver::new(config.hosts.clone(), config.dns_cache_entries, config.dns_timeout),
+            resolver: Resolver::new(
+                config.hosts.clone(),
+                &config.dns_servers,
+                config.dns_cache_entries,
+                config.dns_timeout,
+            ),
             guard: guard.with_statics(grounds.clone()),
             health: health.clone(),
             connect_timeout: config.connect_timeout,

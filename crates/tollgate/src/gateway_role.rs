@@ -99,6 +99,7 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         head_fields: gateway.head_fields,
         connect_timeout: gateway.connect_timeout,
         dns_timeout: gateway.dns_timeout,
+        dns_servers: gateway.dns_servers.0.clone(),
         idle_timeout: gateway.idle_timeout,
         keep_alive_timeout: gateway.keep_alive_timeout,
         max_connections: gateway.max_connections,

@@ -5,6 +5,7 @@
 mod exits;
 mod forwarding;
 mod metering;
+mod names;
 mod refusals;
 mod statics;
 mod tunnels;

@@ -136,6 +136,9 @@ section! {
         connect_timeout: Duration = "10s",
         /// For one name to resolve.
         dns_timeout: Duration = "5s",
+        /// The name servers to ask, `IP:PORT`, several separated by commas; the system's where none
+        /// is given.
+        dns_servers: Listen = "",
         /// How long a connection may carry nothing in either direction.
         idle_timeout: Duration = "5m",
         /// How long a client's HTTP connection may wait for its next request.
