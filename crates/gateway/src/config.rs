@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tollgate_types::{Cidr, ProxyType};
+use tollgate_wire::target::Target;
 
 /// How a gateway behaves. The defaults are those of the product, without listeners.
 #[derive(Clone, Debug)]
@@ -54,6 +55,11 @@ pub struct GatewayConfig {
     /// Further listeners of the platform (API, metrics, database): closed to customers even where
     /// their address is opened.
     pub own_addresses: Vec<SocketAddr>,
+    /// How often exits are probed that are left out, or that nobody uses; zero = never.
+    pub probe_interval: Duration,
+    /// What upstream proxies are asked for by a probe; nothing where it is `None`, only whether they
+    /// can be reached.
+    pub probe_target: Option<Target>,
     /// How long running connections may go on when the gateway stops.
     pub drain_timeout: Duration,
 }
@@ -81,6 +87,8 @@ impl Default for GatewayConfig {
             allow_destinations: Vec::new(),
             blocked_ports: vec![25],
             own_addresses: Vec::new(),
+            probe_interval: Duration::from_secs(10),
+            probe_target: None,
             drain_timeout: Duration::from_secs(30),
         }
     }

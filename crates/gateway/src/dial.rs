@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tollgate_types::{Exit, ExitCredentials, ExitId, ExitKind, Refusal};
+use tollgate_types::{AccountId, Exit, ExitCredentials, ExitId, ExitKind, Refusal};
 use tollgate_wire::target::{Host, Target};
 use tollgate_wire::username::RouteParams;
 
 use crate::chain::{self, Login};
 use crate::guard::{Blocked, Guard};
-use crate::health::{Health, Load};
+use crate::health::{ExitTrouble, Health, Load, Outcome};
 use crate::race::{Leave, race};
 use crate::resolve::{ResolveError, Resolver};
 use crate::socket;
@@ -56,7 +56,11 @@ pub(crate) struct Upstream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
     /// The exit's own. Counts against it; the next one is tried.
-    Exit,
+    Exit(ExitTrouble),
+    /// The exit took the request and did not complete it, which may be the target's doing. Counts
+    /// against the exit where others do better; the next one is tried, but a session stays where it
+    /// is while the exit answers others.
+    Doubtful(ExitTrouble),
     /// The target's (or the customer's): every exit would fail alike.
     Target,
     /// The upstream proxy says no without saying whose fault it is. Another exit may do better, but
@@ -85,7 +89,7 @@ impl From<Blocked> for DialError {
 }
 
 impl Dialer {
-    /// Connects to the target by the first exit that can.
+    /// Connects to the target by the first exit that can, for an account.
     ///
     /// # Errors
     /// [`DialError`]: why the last exit that was tried failed; `NoExit` where none could be tried.
@@ -94,6 +98,7 @@ impl Dialer {
         exits: &[Arc<Exit>],
         target: &Target,
         route: &RouteParams,
+        who: AccountId,
     ) -> Result<Upstream, DialError> {
         self.guard.target(target)?;
         let deadline = Instant::now() + self.connect_timeout;
@@ -101,17 +106,13 @@ impl Dialer {
         for (index, exit) in exits.iter().enumerate() {
             let Some(load) = self.health.enter(exit) else { continue };
             let until = share_of(deadline, exit, exits.len() - index);
-            match self.attempt(exit, target, route, until).await {
+            match self.attempt(exit, target, route, who, until).await {
                 Ok((stream, early, bound)) => {
                     let (exit, _load) = (Some(exit.id), Some(load));
                     return Ok(Upstream { stream, early, exit, bound, _load });
                 }
                 Err(error) => {
-                    let next_may = match error.blame {
-                        Blame::Exit => true,
-                        Blame::Target => false,
-                        Blame::Unclear => route.session.is_none(),
-                    };
+                    let next_may = self.may_go_on(exit.id, error.blame, route);
                     tracing::debug!(exit = %exit.name, refusal = %error.refusal, detail = %error.detail, "an exit failed");
                     failed = Some(error);
                     if !next_may || Instant::now() >= deadline {
@@ -121,8 +122,20 @@ impl Dialer {
             }
         }
         Err(failed.unwrap_or_else(|| {
-            DialError::new(Blame::Exit, Refusal::NoExit, "every matching exit is down or full")
+            DialError::new(Blame::Unclear, Refusal::NoExit, "every matching exit is down or full")
         }))
+    }
+
+    /// Whether another exit may be tried after a failure.
+    fn may_go_on(&self, exit: ExitId, blame: Blame, route: &RouteParams) -> bool {
+        match blame {
+            Blame::Exit(_) => true,
+            Blame::Target => false,
+            Blame::Unclear => route.session.is_none(),
+            Blame::Doubtful(_) => {
+                route.session.is_none() || !self.health.answers_others(exit, Instant::now())
+            }
+        }
     }
 
     /// Connects to the target from a static proxy's own address, which may be routed to this machine
@@ -144,18 +157,13 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
+        who: AccountId,
         until: Instant,
     ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
         let began = Instant::now();
-        let way = self.go(exit, target, route);
-        let result = timeout_at(until, way).await.unwrap_or_else(|_| Err(out_of_time(exit)));
-        match &result {
-            Ok(_) => self.health.succeeded(exit.id, began.elapsed()),
-            Err(error) if error.refusal == Refusal::Unavailable => {}
-            Err(error) => match error.blame {
-                Blame::Exit => self.health.failed(exit.id, Instant::now()),
-                Blame::Unclear | Blame::Target => self.health.answered(exit.id),
-            },
+        let result = self.go(exit, target, route, until).await;
+        if let Some(outcome) = outcome(result.as_ref().map(|_| began.elapsed())) {
+            self.health.learn(exit, outcome, who, Instant::now());
         }
         result
     }
@@ -165,27 +173,39 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
+        until: Instant,
     ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
-        match &exit.kind {
+        let (address, credentials) = match &exit.kind {
             ExitKind::Direct { bind_ip } => {
-                let stream = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From)).await?;
+                let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From));
+                let stream = timeout_at(until, way).await.unwrap_or_else(|_| Err(silent_target()))?;
                 let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
-                Ok((stream, Vec::new(), bound))
+                return Ok((stream, Vec::new(), bound));
             }
-            ExitKind::Http { address, credentials } => {
-                self.may_travel(target)?;
-                let login = login(credentials.as_ref(), exit, route);
-                let stream = self.to_exit(address).await?;
-                let early = chain::http(&stream, target, login.as_ref(), self.head_bytes).await?;
-                Ok((stream, early, chain::UNSPECIFIED))
+            ExitKind::Http { address, credentials } | ExitKind::Socks5 { address, credentials } => {
+                (address, credentials.as_ref())
             }
-            ExitKind::Socks5 { address, credentials } => {
-                self.may_travel(target)?;
-                let login = login(credentials.as_ref(), exit, route);
-                let stream = self.to_exit(address).await?;
-                let early = chain::socks5(&stream, target, login.as_ref()).await?;
-                Ok((stream, early, chain::UNSPECIFIED))
-            }
+        };
+        self.may_travel(target)?;
+        let stream = timeout_at(until, self.to_exit(address)).await.unwrap_or_else(|_| Err(silent_exit()))?;
+        let login = login(credentials, exit, route);
+        let asking = self.ask(&exit.kind, &stream, target, login.as_ref());
+        let early = timeout_at(until, asking).await.unwrap_or_else(|_| Err(silence_behind()))?;
+        Ok((stream, early, chain::UNSPECIFIED))
+    }
+
+    /// Asks the upstream proxy that a stream leads to for the target.
+    pub(crate) async fn ask(
+        &self,
+        kind: &ExitKind,
+        stream: &TcpStream,
+        target: &Target,
+        login: Option<&Login>,
+    ) -> Result<Vec<u8>, DialError> {
+        match kind {
+            ExitKind::Direct { .. } => Ok(Vec::new()),
+            ExitKind::Http { .. } => chain::http(stream, target, login, self.head_bytes).await,
+            ExitKind::Socks5 { .. } => chain::socks5(stream, target, login).await,
         }
     }
 
@@ -234,9 +254,10 @@ impl Dialer {
     }
 
     /// Connects to an upstream proxy, wherever the operator says it is.
-    async fn to_exit(&self, address: &str) -> Result<TcpStream, DialError> {
-        let unreachable = |_| DialError::new(Blame::Exit, Refusal::NoExit, "the exit cannot be reached");
-        let misnamed = || DialError::new(Blame::Exit, Refusal::NoExit, "the exit has no usable address");
+    pub(crate) async fn to_exit(&self, address: &str) -> Result<TcpStream, DialError> {
+        let no_exit = |detail| DialError::new(Blame::Exit(ExitTrouble::Unreachable), Refusal::NoExit, detail);
+        let unreachable = |_| no_exit("the exit cannot be reached");
+        let misnamed = || no_exit("the exit has no usable address");
         let place = Target::parse_authority(address, None).map_err(|_| misnamed())?;
         let connected = match &place.host {
             Host::Ip(ip) => race(&[SocketAddr::new(*ip, place.port)], Leave::Any).await,
@@ -249,6 +270,21 @@ impl Dialer {
         connected
             .map_err(|error| if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) })
     }
+}
+
+/// What a try says about the exit; nothing where this gateway itself was at its limits.
+pub(crate) fn outcome(result: Result<Duration, &DialError>) -> Option<Outcome> {
+    let error = match result {
+        Ok(took) => return Some(Outcome::Connected(took)),
+        Err(error) if error.refusal == Refusal::Unavailable => return None,
+        Err(error) => error,
+    };
+    Some(match error.blame {
+        Blame::Exit(trouble) => Outcome::Failed(trouble),
+        Blame::Doubtful(trouble) => Outcome::Doubtful(trouble),
+        Blame::Target => Outcome::TargetFailed,
+        Blame::Unclear => Outcome::Unclear,
+    })
 }
 
 /// The addresses, where there are any.
@@ -272,7 +308,7 @@ fn share_of(deadline: Instant, exit: &Exit, candidates_left: usize) -> Instant {
     }
 }
 
-fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
+pub(crate) fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
     use io::ErrorKind as Kind;
     if socket::is_exhaustion(error) {
         return own_limits();
@@ -283,7 +319,8 @@ fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
         Kind::TimedOut => target(Refusal::Timeout, "the target did not answer"),
         // The address to leave from is gone from the machine, or all its ports are in use.
         Kind::AddrNotAvailable | Kind::AddrInUse if leave != Leave::Any => {
-            DialError::new(Blame::Exit, Refusal::NoExit, "the address to leave from cannot be used")
+            let detail = "the address to leave from cannot be used";
+            DialError::new(Blame::Exit(ExitTrouble::NoLocalAddress), Refusal::NoExit, detail)
         }
         _ => target(Refusal::Unreachable, "the target cannot be reached"),
     }
@@ -304,13 +341,14 @@ fn dns_failure(error: ResolveError) -> DialError {
     }
 }
 
-fn out_of_time(exit: &Exit) -> DialError {
-    match exit.kind {
-        ExitKind::Direct { .. } => silent_target(),
-        ExitKind::Http { .. } | ExitKind::Socks5 { .. } => {
-            DialError::new(Blame::Exit, Refusal::Timeout, "the exit did not answer")
-        }
-    }
+/// The exit itself cannot be connected to in time.
+pub(crate) fn silent_exit() -> DialError {
+    DialError::new(Blame::Exit(ExitTrouble::Silent), Refusal::Timeout, "the exit did not answer")
+}
+
+/// The exit was asked, and says nothing.
+pub(crate) fn silence_behind() -> DialError {
+    DialError::new(Blame::Doubtful(ExitTrouble::Silent), Refusal::Timeout, "the exit did not answer in time")
 }
 
 fn silent_target() -> DialError {
@@ -319,7 +357,11 @@ fn silent_target() -> DialError {
 
 /// What to tell an upstream proxy. Placeholders take what the customer asked for; where he asked
 /// for no place, the exit's own.
-fn login(credentials: Option<&ExitCredentials>, exit: &Exit, route: &RouteParams) -> Option<Login> {
+pub(crate) fn login(
+    credentials: Option<&ExitCredentials>,
+    exit: &Exit,
+    route: &RouteParams,
+) -> Option<Login> {
     use secrecy::ExposeSecret;
     let credentials = credentials?;
     let country = route.country.unwrap_or(exit.country);

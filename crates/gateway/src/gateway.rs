@@ -35,12 +35,15 @@ use crate::journal::Journal;
 use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
 use crate::ports::{Grounds, Ports};
+use crate::probe::Prober;
 use crate::purses::Purses;
 use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
-use crate::route::{Draw, SessionKey, route};
+use crate::route::{Condition, Draw, SessionKey, route};
+use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
+use crate::standing::{Standing, Standings};
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
@@ -105,9 +108,10 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) stats: Arc<Stats>,
     /// What belongs to static proxies here.
     pub(crate) grounds: Arc<Grounds>,
-    dialer: Dialer,
+    dialer: Arc<Dialer>,
     health: Arc<Health>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    session_file: Arc<SessionFile>,
     attempts: Attempts,
     places: Arc<Places>,
     /// One permit for each client connection.
@@ -140,7 +144,7 @@ impl<C: Control> Gateway<C> {
         let purses = Purses::new(control.clone(), boot, journal, stats.clone());
         recover(&purses).await;
         let (phase, phases) = watch::channel(Phase::Running);
-        let parts = Parts { control, purses, stats, random, clock, phase: phases };
+        let parts = Parts { folder: run.folder, control, purses, stats, random, clock, phase: phases };
         let shared = Arc::new(Shared::new(config, &addresses, parts));
         let keepers = shared.keep();
         for port in ports {
@@ -172,7 +176,8 @@ impl<C: Control> Gateway<C> {
         for keeper in &self.keepers {
             keeper.abort();
         }
-        let (settled, ()) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain());
+        let saved = self.shared.session_file.clone().save_if_changed();
+        let (settled, (), _) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain(), saved);
         settled
     }
 
@@ -206,7 +211,8 @@ impl<C: Control> Gateway<C> {
 }
 
 /// What a gateway is put together from.
-struct Parts<C: Control> {
+struct Parts<'p, C: Control> {
+    folder: &'p Path,
     control: Arc<C>,
     purses: Arc<Purses<C>>,
     stats: Arc<Stats>,
@@ -216,8 +222,11 @@ struct Parts<C: Control> {
 }
 
 impl<C: Control> Shared<C> {
-    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<C>) -> Self {
-        let health = Arc::new(Health::default());
+    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<'_, C>) -> Self {
+        let health = Arc::new(Health::new(Instant::now()));
+        let sessions = Arc::new(Sessions::new(config.max_sessions));
+        let session_file =
+            SessionFile::open(parts.folder, config.max_sessions, sessions.clone(), parts.clock.clone());
         let own = listening.iter().chain(&config.own_addresses).copied().collect();
         let grounds = Arc::new(Grounds::new(parts.control.directory()));
         let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
@@ -242,9 +251,10 @@ impl<C: Control> Shared<C> {
             live: Arc::new(Live::new(parts.control.directory(), parts.clock.clone())),
             stats: parts.stats,
             grounds,
-            dialer,
+            dialer: Arc::new(dialer),
             health,
-            sessions: Sessions::new(config.max_sessions),
+            sessions,
+            session_file: Arc::new(session_file),
             attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
             places: Arc::new(Places::new(config.max_connections_per_caller)),
             open: Arc::new(Semaphore::new(most_connections(&config))),
@@ -264,7 +274,26 @@ impl<C: Control> Shared<C> {
         let telling = tokio::spawn(async move { tallies.run().await });
         let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
         let tidying = tidy(self.directory.clone(), self.health.clone());
-        vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)]
+        let saving = self.session_file.clone().run();
+        let mut keepers =
+            vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying), tokio::spawn(saving)];
+        if !self.config.probe_interval.is_zero() {
+            keepers.push(tokio::spawn(self.prober().run()));
+        }
+        keepers
+    }
+
+    fn prober(&self) -> Prober {
+        let mut seed = [0; 32];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
+        Prober {
+            dialer: self.dialer.clone(),
+            directory: self.directory.clone(),
+            target: self.config.probe_target.clone(),
+            interval: self.config.probe_interval,
+            random: StdRng::from_seed(seed),
+            stats: self.stats.clone(),
+        }
     }
 
     fn all_permits(&self) -> u32 {
@@ -381,7 +410,7 @@ impl<C: Control> Shared<C> {
         target: &Target,
     ) -> Result<Upstream, DialError> {
         let exits = self.route(payer, params)?;
-        let upstream = self.dialer.dial(&exits, target, params).await?;
+        let upstream = self.dialer.dial(&exits, target, params, payer.account).await?;
         if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
             self.sessions.served_by(key, exit);
         }
@@ -390,16 +419,15 @@ impl<C: Control> Shared<C> {
 
     /// The exits to try for a payer, best first.
     fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        let now = Instant::now();
         let draw = match SessionKey::of(payer, params) {
-            Some(key) => self.sessions.used(key, sesstime(params), now),
+            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
-        let healthy = |exit| self.health.is_healthy(exit, now);
-        let exits = route(&self.directory(), payer, params, draw, healthy);
+        let moment = Moment { standings: self.health.standings(), now: Instant::now(), health: &self.health };
+        let exits = route(&self.directory(), payer, params, draw, &moment);
         if exits.is_empty() {
-            let detail = "no healthy exit matches what was asked for";
-            return Err(DialError::new(Blame::Exit, Refusal::NoExit, detail));
+            let detail = "no exit that matches what was asked for is healthy and has room";
+            return Err(DialError::new(Blame::Unclear, Refusal::NoExit, detail));
         }
         Ok(exits)
     }
@@ -428,6 +456,23 @@ impl<C: Control> Shared<C> {
 
     fn random(&self) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+}
+
+/// The exits as they are when one is chosen.
+struct Moment<'h> {
+    standings: Standings,
+    now: Instant,
+    health: &'h Health,
+}
+
+impl Condition for Moment<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        self.standings.of(exit, self.now)
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.health.is_full(exit)
     }
 }
 
