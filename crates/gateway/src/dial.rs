@@ -66,6 +66,8 @@ pub(crate) enum Blame {
     /// The upstream proxy says no without saying whose fault it is. Another exit may do better, but
     /// a session stays where it is.
     Unclear,
+    /// Nobody's: the exits that were to be tried were full by then. Others may have room.
+    Crowd,
 }
 
 /// A connection could not be made.
@@ -92,7 +94,7 @@ impl Dialer {
     /// Connects to the target by the first exit that can, for an account.
     ///
     /// # Errors
-    /// [`DialError`]: why the last exit that was tried failed; `NoExit` where none could be tried.
+    /// [`DialError`]: why the last exit that was tried failed; [`Blame::Crowd`] where none could be tried.
     pub(crate) async fn dial(
         &self,
         exits: &[Arc<Exit>],
@@ -122,7 +124,7 @@ impl Dialer {
             }
         }
         Err(failed.unwrap_or_else(|| {
-            DialError::new(Blame::Unclear, Refusal::NoExit, "every matching exit is down or full")
+            DialError::new(Blame::Crowd, Refusal::NoExit, "every matching exit is down or full")
         }))
     }
 
@@ -130,7 +132,7 @@ impl Dialer {
     fn may_go_on(&self, exit: ExitId, blame: Blame, route: &RouteParams) -> bool {
         match blame {
             Blame::Exit(_) => true,
-            Blame::Target => false,
+            Blame::Target | Blame::Crowd => false,
             Blame::Unclear => route.session.is_none(),
             Blame::Doubtful(_) => {
                 route.session.is_none() || !self.health.answers_others(exit, Instant::now())
@@ -283,7 +285,7 @@ pub(crate) fn outcome(result: Result<Duration, &DialError>) -> Option<Outcome> {
         Blame::Exit(trouble) => Outcome::Failed(trouble),
         Blame::Doubtful(trouble) => Outcome::Doubtful(trouble),
         Blame::Target => Outcome::TargetFailed,
-        Blame::Unclear => Outcome::Unclear,
+        Blame::Unclear | Blame::Crowd => Outcome::Unclear,
     })
 }
 

@@ -50,6 +50,8 @@ use crate::tally::Tallies;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
+/// How often exits are chosen for one request that are full when they are tried.
+const ROUTE_AGAIN: u32 = 16;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -409,12 +411,29 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let exits = self.route(payer, params)?;
-        let upstream = self.dialer.dial(&exits, target, params, payer.account).await?;
+        let upstream = self.dial_routed(payer, params, target).await?;
         if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(upstream)
+    }
+
+    /// Dials by the exits that are chosen, and chooses anew where a crowd was quicker.
+    async fn dial_routed(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        target: &Target,
+    ) -> Result<Upstream, DialError> {
+        let mut tries = 0;
+        loop {
+            let exits = self.route(payer, params)?;
+            tries += 1;
+            match self.dialer.dial(&exits, target, params, payer.account).await {
+                Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
+                dialled => return dialled,
+            }
+        }
     }
 
     /// The exits to try for a payer, best first.
@@ -427,7 +446,7 @@ impl<C: Control> Shared<C> {
         let exits = route(&self.directory(), payer, params, draw, &moment);
         if exits.is_empty() {
             let detail = "no exit that matches what was asked for is healthy and has room";
-            return Err(DialError::new(Blame::Unclear, Refusal::NoExit, detail));
+            return Err(DialError::new(Blame::Target, Refusal::NoExit, detail));
         }
         Ok(exits)
     }

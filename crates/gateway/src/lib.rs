@@ -60,3 +60,4 @@ pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
 pub use standing::LeftOut;
 pub use stats::Stats;
+pub use tollgate_wire::target::{BadTarget, Target};

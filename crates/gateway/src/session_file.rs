@@ -23,7 +23,7 @@ const HEADER: usize = 8 + 4 + 4;
 /// Key, began, ends, generation, the exit before, the exit.
 const RECORD: usize = 6 * 8;
 /// How often it is written at most.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(3);
 /// How many records are written a second over time: two megabytes.
 const RECORDS_PER_SECOND: usize = 40_000;
 

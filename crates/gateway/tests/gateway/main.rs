@@ -6,6 +6,7 @@ mod exits;
 mod forwarding;
 mod metering;
 mod names;
+mod pools;
 mod refusals;
 mod statics;
 mod tunnels;
