@@ -35,12 +35,15 @@ use crate::journal::Journal;
 use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
 use crate::ports::{Grounds, Ports};
+use crate::probe::Prober;
 use crate::purses::Purses;
 use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
-use crate::route::{Draw, SessionKey, route};
+use crate::route::{Condition, Draw, SessionKey, route};
+use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
+use crate::standing::{LeftOut, Standing, Standings};
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
@@ -48,6 +51,8 @@ use crate::udp::Outlet;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
+/// How often exits are chosen for one request that are full when they are tried.
+const ROUTE_AGAIN: u32 = 16;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -106,9 +111,10 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) stats: Arc<Stats>,
     /// What belongs to static proxies here.
     pub(crate) grounds: Arc<Grounds>,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Arc<Dialer>,
     health: Arc<Health>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    session_file: Arc<SessionFile>,
     attempts: Attempts,
     places: Arc<Places>,
     /// UDP associations, which are connections too.
@@ -143,7 +149,7 @@ impl<C: Control> Gateway<C> {
         let purses = Purses::new(control.clone(), boot, journal, stats.clone());
         recover(&purses).await;
         let (phase, phases) = watch::channel(Phase::Running);
-        let parts = Parts { control, purses, stats, random, clock, phase: phases };
+        let parts = Parts { folder: run.folder, control, purses, stats, random, clock, phase: phases };
         let shared = Arc::new(Shared::new(config, &addresses, parts));
         let keepers = shared.keep();
         for port in ports {
@@ -176,7 +182,8 @@ impl<C: Control> Gateway<C> {
         for keeper in &self.keepers {
             keeper.abort();
         }
-        let (settled, ()) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain());
+        let saved = self.shared.session_file.clone().save_if_changed();
+        let (settled, (), _) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain(), saved);
         settled
     }
 
@@ -210,7 +217,8 @@ impl<C: Control> Gateway<C> {
 }
 
 /// What a gateway is put together from.
-struct Parts<C: Control> {
+struct Parts<'p, C: Control> {
+    folder: &'p Path,
     control: Arc<C>,
     purses: Arc<Purses<C>>,
     stats: Arc<Stats>,
@@ -220,13 +228,21 @@ struct Parts<C: Control> {
 }
 
 impl<C: Control> Shared<C> {
-    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<C>) -> Self {
-        let health = Arc::new(Health::default());
+    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<'_, C>) -> Self {
+        let health = Arc::new(Health::new(Instant::now()));
+        let sessions = Arc::new(Sessions::new(config.max_sessions));
+        let session_file =
+            SessionFile::open(parts.folder, config.max_sessions, sessions.clone(), parts.clock.clone());
         let own = listening.iter().chain(&config.own_addresses).copied().collect();
         let grounds = Arc::new(Grounds::new(parts.control.directory()));
         let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
         let dialer = Dialer {
-            resolver: Resolver::new(config.hosts.clone(), config.dns_cache_entries, config.dns_timeout),
+            resolver: Resolver::new(
+                config.hosts.clone(),
+                &config.dns_servers,
+                config.dns_cache_entries,
+                config.dns_timeout,
+            ),
             guard: guard.with_statics(grounds.clone()),
             health: health.clone(),
             connect_timeout: config.connect_timeout,
@@ -241,9 +257,10 @@ impl<C: Control> Shared<C> {
             live: Arc::new(Live::new(parts.control.directory(), parts.clock.clone())),
             stats: parts.stats,
             grounds,
-            dialer,
+            dialer: Arc::new(dialer),
             health,
-            sessions: Sessions::new(config.max_sessions),
+            sessions,
+            session_file: Arc::new(session_file),
             attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
             places: Arc::new(Places::new(config.max_connections_per_caller)),
             associations: Arc::new(Places::new(config.udp_associations_per_caller)),
@@ -264,7 +281,26 @@ impl<C: Control> Shared<C> {
         let telling = tokio::spawn(async move { tallies.run().await });
         let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
         let tidying = tidy(self.directory.clone(), self.health.clone());
-        vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)]
+        let saving = self.session_file.clone().run();
+        let mut keepers =
+            vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying), tokio::spawn(saving)];
+        if !self.config.probe_interval.is_zero() {
+            keepers.push(tokio::spawn(self.prober().run()));
+        }
+        keepers
+    }
+
+    fn prober(&self) -> Prober {
+        let mut seed = [0; 32];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
+        Prober {
+            dialer: self.dialer.clone(),
+            directory: self.directory.clone(),
+            target: self.config.probe_target.clone(),
+            interval: self.config.probe_interval,
+            random: StdRng::from_seed(seed),
+            stats: self.stats.clone(),
+        }
     }
 
     fn all_permits(&self) -> u32 {
@@ -380,8 +416,7 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let exits = self.route(payer, params)?;
-        let upstream = self.dialer.dial(&exits, target, params).await?;
+        let upstream = self.dial_routed(payer, params, target).await?;
         if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
             self.sessions.served_by(key, exit);
         }
@@ -407,36 +442,56 @@ impl<C: Control> Shared<C> {
         let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
         let pool = directory.exits.of(payer.proxy_type).iter();
         let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
-        let exits = self.route_among(payer, params, |exit| direct.contains(&exit))?;
-        let outlet = self.dialer.outlet(&exits)?;
+        let exits = self.route_by(payer, params, &Among { moment: self.moment(), may_serve: &direct })?;
+        let outlet = self.dialer.outlet(&exits, payer.account)?;
         if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), outlet.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(outlet)
     }
 
-    /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_among(payer, params, |_| true)
+    fn moment(&self) -> Moment<'_> {
+        Moment { standings: self.health.standings(), now: Instant::now(), health: &self.health }
     }
 
-    /// The same among those that may serve.
-    fn route_among(
+    /// Dials by the exits that are chosen, and chooses anew where a crowd was quicker.
+    async fn dial_routed(
         &self,
         payer: &Payer,
         params: &RouteParams,
-        may_serve: impl Fn(ExitId) -> bool,
+        target: &Target,
+    ) -> Result<Upstream, DialError> {
+        let mut tries = 0;
+        loop {
+            let exits = self.route(payer, params)?;
+            tries += 1;
+            match self.dialer.dial(&exits, target, params, payer.account).await {
+                Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
+                dialled => return dialled,
+            }
+        }
+    }
+
+    /// The exits to try for a payer, best first.
+    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_by(payer, params, &self.moment())
+    }
+
+    /// The same under a condition of the caller's.
+    fn route_by(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let now = Instant::now();
         let draw = match SessionKey::of(payer, params) {
-            Some(key) => self.sessions.used(key, sesstime(params), now),
+            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
-        let healthy = |exit| may_serve(exit) && self.health.is_healthy(exit, now);
-        let exits = route(&self.directory(), payer, params, draw, healthy);
+        let exits = route(&self.directory(), payer, params, draw, condition);
         if exits.is_empty() {
-            let detail = "no healthy exit matches what was asked for";
-            return Err(DialError::new(Blame::Exit, Refusal::NoExit, detail));
+            let detail = "no exit that matches what was asked for is healthy and has room";
+            return Err(DialError::new(Blame::Target, Refusal::NoExit, detail));
         }
         Ok(exits)
     }
@@ -460,6 +515,43 @@ impl<C: Control> Shared<C> {
 
     fn random(&self) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+}
+
+/// The exits as they are when one is chosen.
+struct Moment<'h> {
+    standings: Standings,
+    now: Instant,
+    health: &'h Health,
+}
+
+impl Condition for Moment<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        self.standings.of(exit, self.now)
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.health.is_full(exit)
+    }
+}
+
+/// The same where only some come into question.
+struct Among<'h> {
+    moment: Moment<'h>,
+    may_serve: &'h HashSet<ExitId>,
+}
+
+impl Condition for Among<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        if self.may_serve.contains(&exit) {
+            self.moment.standing(exit)
+        } else {
+            Standing::Out(LeftOut::Failures)
+        }
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.moment.is_full(exit)
     }
 }
 

@@ -6,6 +6,8 @@ mod datagrams;
 mod exits;
 mod forwarding;
 mod metering;
+mod names;
+mod pools;
 mod refusals;
 mod statics;
 mod tunnels;
