@@ -5,6 +5,7 @@
 mod datagrams;
 mod exits;
 mod forwarding;
+mod handover;
 mod metering;
 mod refusals;
 mod statics;
