@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tollgate_api::{ExitStatus, Live, LiveConnection};
 use tollgate_core::Core;
-use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Run, Stats, Traffic};
+use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Inherited, Run, Stats, Traffic};
 use tollgate_types::{Bytes, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
 use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
+use crate::descriptors;
 use crate::metrics::{Kind, Reading, Source};
 use crate::settings::Settings;
 
@@ -30,13 +31,15 @@ pub struct GatewayRole {
 }
 
 impl GatewayRole {
-    /// Starts the gateway. `own` are the platform's other listeners, which no customer may reach.
+    /// Starts the gateway, on the sockets that were inherited where the settings have their
+    /// addresses. `own` are the platform's other listeners, which no customer may reach.
     ///
     /// # Errors
     /// A port that cannot be listened on, or a journal that cannot be kept.
     pub async fn start(
         core: &Core,
         settings: &Settings,
+        inherited: Inherited,
         data: &DataDir,
         own: Vec<SocketAddr>,
     ) -> anyhow::Result<Self> {
@@ -45,7 +48,7 @@ impl GatewayRole {
         let folder = data.folder(FOLDER)?;
         let run = Run { folder: &folder, seed: random_bytes()? };
         let control = Arc::new(InProcess(core.clone()));
-        let gateway = Gateway::start(config, control, run, Arc::new(SystemClock)).await;
+        let gateway = Gateway::start_on(inherited, config, control, run, Arc::new(SystemClock)).await;
         let gateway = Arc::new(gateway.context("the gateway cannot be started")?);
         Ok(Self { gateway, core: core.clone(), types })
     }
@@ -101,7 +104,7 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         dns_timeout: gateway.dns_timeout,
         idle_timeout: gateway.idle_timeout,
         keep_alive_timeout: gateway.keep_alive_timeout,
-        max_connections: gateway.max_connections,
+        max_connections: descriptors::fit(gateway.max_connections),
         max_connections_per_caller: gateway.max_connections_per_caller,
         udp: gateway.udp,
         udp_associations_per_caller: gateway.udp_associations_per_caller,
