@@ -42,6 +42,7 @@ use crate::resolve::Resolver;
 use crate::revoke;
 use crate::route::{Draw, SessionKey, route};
 use crate::sessions::Sessions;
+use crate::spare::Spare;
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
@@ -116,6 +117,8 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) associations: Arc<Places>,
     /// Everybody who accepts connections listens to it, until he does not any more.
     pub(crate) accepting: watch::Sender<()>,
+    /// What is left when no file descriptors are.
+    pub(crate) spare: Spare,
     /// One permit for each client connection.
     pub(crate) open: Arc<Semaphore>,
     notes: Notes,
@@ -274,6 +277,7 @@ impl<C: Control> Shared<C> {
             places: Arc::new(Places::new(config.max_connections_per_caller)),
             associations: Arc::new(Places::new(config.udp_associations_per_caller)),
             accepting: watch::Sender::new(()),
+            spare: Spare::new(),
             open: Arc::new(Semaphore::new(most_connections(&config))),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
@@ -360,6 +364,10 @@ impl<C: Control> Shared<C> {
         target: &Target,
         protocol: &'static str,
     ) -> Result<Ticket, Refused> {
+        // While the gateway drains, who was accepted before is served.
+        if *self.phase.borrow() == Phase::Stopped {
+            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
+        }
         let place = self
             .places
             .take(&caller)

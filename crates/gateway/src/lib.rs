@@ -45,6 +45,7 @@ mod route;
 mod serve;
 mod sessions;
 mod socket;
+mod spare;
 mod statics;
 mod stream;
 mod tunnel;

@@ -148,6 +148,7 @@ impl Port {
                         next_log = Instant::now() + LOG_EVERY;
                         tracing::warn!(%error, "a connection could not be accepted");
                     }
+                    self.turn_away(&error, &gw);
                     // A client that left before it was accepted does not hold up the others.
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted) {
                         tokio::time::sleep(AFTER_ERROR).await;
@@ -169,6 +170,16 @@ impl Port {
         let (accepted, peer) = SockRef::from(&self.listener).accept().ok()?;
         accepted.set_nonblocking(true).ok()?;
         Some((TcpStream::from_std(accepted.into()).ok()?, peer.as_socket()?))
+    }
+
+    /// Closes those who wait where there are no descriptors for them. At an inherited socket they
+    /// are left to others, who may have some.
+    fn turn_away<C: Control>(&self, error: &io::Error, gw: &Shared<C>) {
+        if socket::is_exhaustion(error) && !self.is_inherited {
+            let closed = gw.spare.turn_away(&self.listener);
+            gw.stats.accepted.fetch_add(closed as u64, Ordering::Relaxed);
+            gw.stats.turned_away.fetch_add(closed as u64, Ordering::Relaxed);
+        }
     }
 
     /// Where a connection came in; `None` where that is nobody's address, and the connection is

@@ -7,6 +7,7 @@ mod exits;
 mod forwarding;
 mod handover;
 mod metering;
+mod overload;
 mod refusals;
 mod statics;
 mod tunnels;
