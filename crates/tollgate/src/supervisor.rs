@@ -23,6 +23,9 @@ use tollgate_gateway::Inherited;
 /// A socket that cannot be used.
 pub fn inherited_sockets(environment: &[(OsString, OsString)]) -> anyhow::Result<Inherited> {
     let mut passed = ListenFd::from_env();
+    if passed.len() == 0 && find(environment, "LISTEN_FDS").is_some() {
+        tracing::warn!("LISTEN_FDS is meant for another process, for LISTEN_PID is not this one's");
+    }
     let names = find(environment, "LISTEN_FDNAMES").map(OsStr::to_string_lossy).unwrap_or_default();
     let mut names = names.split(':');
     let mut sockets = Vec::new();
