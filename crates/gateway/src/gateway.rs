@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,7 @@ use crate::funds::Funds;
 use crate::guard::Guard;
 use crate::health::{ExitStatus, Health};
 use crate::identify::{Caller, Proof, Service, TurnedAway, identify};
+use crate::inherit::Inherited;
 use crate::journal::Journal;
 use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
@@ -43,6 +44,7 @@ use crate::revoke;
 use crate::route::{Condition, Draw, SessionKey, route};
 use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
+use crate::spare::Spare;
 use crate::standing::{LeftOut, Standing, Standings};
 use crate::statics;
 use crate::stats::Stats;
@@ -119,6 +121,10 @@ pub(crate) struct Shared<C: Control> {
     places: Arc<Places>,
     /// UDP associations, which are connections too.
     pub(crate) associations: Arc<Places>,
+    /// Everybody who accepts connections listens to it, until he does not any more.
+    pub(crate) accepting: watch::Sender<()>,
+    /// What is left when no file descriptors are.
+    pub(crate) spare: Spare,
     /// One permit for each client connection.
     pub(crate) open: Arc<Semaphore>,
     notes: Notes,
@@ -140,7 +146,25 @@ impl<C: Control> Gateway<C> {
         run: Run<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let (ports, addresses) = bind(&config.listeners)?;
+        Self::start_on(Inherited::default(), config, control, run, clock).await
+    }
+
+    /// The same with sockets that are listening already. Each becomes the port of the setting with
+    /// its address; those on every address of the machine that are no setting's are for static
+    /// proxies, and what is left is closed.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_on(
+        mut inherited: Inherited,
+        config: GatewayConfig,
+        control: Arc<C>,
+        run: Run<'_>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let (ports, addresses) = bind(&config.listeners, &mut inherited)?;
+        let static_ports = if config.static_proxies { inherit_static(&mut inherited)? } else { Vec::new() };
+        inherited.close();
         let mut random = StdRng::from_seed(run.seed);
         let fresh_id = GatewayId::new(positive(&mut random));
         let boot = BootId::new(positive(&mut random));
@@ -157,6 +181,7 @@ impl<C: Control> Gateway<C> {
         }
         if shared.config.static_proxies {
             let mut ports = Ports::new(shared.clone(), shared.directory.clone());
+            static_ports.into_iter().for_each(|(port, bound)| ports.inherit(port, bound));
             ports.match_directory();
             tokio::spawn(ports.run());
         }
@@ -172,7 +197,11 @@ impl<C: Control> Gateway<C> {
     pub async fn drain(&self) -> Result<(), Unavailable> {
         self.phase.send_replace(Phase::Draining);
         let everyone = self.shared.all_permits();
-        let done = self.shared.open.acquire_many(everyone);
+        let done = async {
+            // Who still waits to be accepted comes in first.
+            self.shared.accepting.closed().await;
+            self.shared.open.acquire_many(everyone).await.map(drop)
+        };
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
             self.shared.live.cut_all();
@@ -264,6 +293,8 @@ impl<C: Control> Shared<C> {
             attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
             places: Arc::new(Places::new(config.max_connections_per_caller)),
             associations: Arc::new(Places::new(config.udp_associations_per_caller)),
+            accepting: watch::Sender::new(()),
+            spare: Spare::new(),
             open: Arc::new(Semaphore::new(most_connections(&config))),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
@@ -369,8 +400,9 @@ impl<C: Control> Shared<C> {
         target: &Target,
         protocol: &'static str,
     ) -> Result<Ticket, Refused> {
-        if *self.phase.borrow() != Phase::Running {
-            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway is shutting down"));
+        // While the gateway drains, who was accepted before is served.
+        if *self.phase.borrow() == Phase::Stopped {
+            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
         }
         let place = self
             .places
@@ -503,6 +535,11 @@ impl<C: Control> Shared<C> {
         tracing::debug!(refusal = %refused.refusal, detail = %refused.detail, "refused");
     }
 
+    /// Whether nothing new is to be begun. Who was accepted before is still served, once.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
     /// Resolves when nothing new is to be begun.
     pub(crate) async fn draining(&self) {
         self.reached(Phase::Draining).await;
@@ -564,16 +601,32 @@ async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health
     }
 }
 
-fn bind(listeners: &[(SocketAddr, Option<ProxyType>)]) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
+fn bind(
+    listeners: &[(SocketAddr, Option<ProxyType>)],
+    inherited: &mut Inherited,
+) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
     let mut ports = Vec::new();
     let mut addresses = Vec::new();
     for (address, proxy_type) in listeners.iter().copied() {
         let failed = |source| StartError::Listen { address, source };
-        let port = Port::bind(address, proxy_type).map_err(failed)?;
+        let port = match inherited.take(address) {
+            Some(socket) => Port::inherit(socket, proxy_type),
+            None => Port::bind(address, proxy_type),
+        };
+        let port = port.map_err(failed)?;
         addresses.push(port.address().map_err(failed)?);
         ports.push(port);
     }
     Ok((ports, addresses))
+}
+
+fn inherit_static(inherited: &mut Inherited) -> Result<Vec<(u16, Port)>, StartError> {
+    let take = |(port, socket)| {
+        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let failed = |source| StartError::Listen { address, source };
+        Port::inherit_everywhere(socket).map(|bound| (port, bound)).map_err(failed)
+    };
+    inherited.take_everywhere().into_iter().map(take).collect()
 }
 
 /// Settles what the run before left, however long that takes: before it is settled the control plane

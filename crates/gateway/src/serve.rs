@@ -257,6 +257,8 @@ async fn wait_for_more<C: Control>(
             }
         };
         tokio::select! {
+            // A request that has come is answered, also where the gateway drains.
+            biased;
             filled = timeout_at(give_up, fill(&client.io.stream, &mut client.io.buf)) => {
                 return matches!(filled, Ok(Ok(1..))).then_some(());
             }
@@ -366,7 +368,8 @@ async fn exchange<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Exchanged {
-    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout).await
+    let may_stay = || !gw.is_draining();
+    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout, &may_stay).await
 }
 
 fn proof(head: &RequestHead) -> Proof {

@@ -8,11 +8,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tollgate_api::{ExitError, ExitStatus, LeftOutReason, Live, LiveConnection};
 use tollgate_core::Core;
-use tollgate_gateway::{ConnectionView, ExitTrouble, Gateway, GatewayConfig, LeftOut, Run, Stats, Traffic};
+use tollgate_gateway::{
+    ConnectionView, ExitTrouble, Gateway, GatewayConfig, Inherited, LeftOut, Run, Stats, Traffic,
+};
 use tollgate_types::{Bytes, Clock, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
 use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
+use crate::descriptors;
 use crate::metrics::{Kind, Reading, Source};
 use crate::settings::Settings;
 
@@ -30,13 +33,15 @@ pub struct GatewayRole {
 }
 
 impl GatewayRole {
-    /// Starts the gateway. `own` are the platform's other listeners, which no customer may reach.
+    /// Starts the gateway, on the sockets that were inherited where the settings have their
+    /// addresses. `own` are the platform's other listeners, which no customer may reach.
     ///
     /// # Errors
     /// A port that cannot be listened on, or a journal that cannot be kept.
     pub async fn start(
         core: &Core,
         settings: &Settings,
+        inherited: Inherited,
         data: &DataDir,
         own: Vec<SocketAddr>,
     ) -> anyhow::Result<Self> {
@@ -45,7 +50,7 @@ impl GatewayRole {
         let folder = data.folder(FOLDER)?;
         let run = Run { folder: &folder, seed: random_bytes()? };
         let control = Arc::new(InProcess(core.clone()));
-        let gateway = Gateway::start(config, control, run, Arc::new(SystemClock)).await;
+        let gateway = Gateway::start_on(inherited, config, control, run, Arc::new(SystemClock)).await;
         let gateway = Arc::new(gateway.context("the gateway cannot be started")?);
         Ok(Self { gateway, core: core.clone(), types })
     }
@@ -102,7 +107,7 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         dns_servers: gateway.dns_servers.0.clone(),
         idle_timeout: gateway.idle_timeout,
         keep_alive_timeout: gateway.keep_alive_timeout,
-        max_connections: gateway.max_connections,
+        max_connections: descriptors::fit(gateway.max_connections),
         max_connections_per_caller: gateway.max_connections_per_caller,
         udp: gateway.udp,
         udp_associations_per_caller: gateway.udp_associations_per_caller,

@@ -5,8 +5,10 @@
 mod datagrams;
 mod exits;
 mod forwarding;
+mod handover;
 mod metering;
 mod names;
+mod overload;
 mod pools;
 mod refusals;
 mod statics;

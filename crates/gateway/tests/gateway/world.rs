@@ -306,6 +306,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// One that is connected already.
+    pub(crate) fn of(stream: std::net::TcpStream) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        Self { stream: TcpStream::from_std(stream).unwrap(), buf: Vec::new() }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is a client of the gateway, not the gateway")]
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buf: Vec::new() }

@@ -148,7 +148,7 @@ section! {
         head_bytes: usize = "65536",
         /// The most header fields of a head.
         head_fields: usize = "100",
-        /// Client connections at once.
+        /// Client connections at once; fewer where there are not two file descriptors for each.
         max_connections: usize = "20000",
         /// Connections at once of one sub-account, of one whitelisted address, or of one static
         /// proxy; 0 = no limit.
