@@ -76,13 +76,15 @@ impl Link {
         self.buf.is_empty() && matches!(self.upstream.stream.peek(), Ok(Pending::Nothing))
     }
 
-    /// Sends one request and relays its response.
+    /// Sends one request and relays its response. `may_stay` says, when the response comes, whether
+    /// the client's connection may go on after it.
     pub(crate) async fn exchange(
         &mut self,
         client: &mut Buffered,
         head: &RequestHead,
         limits: &Limits,
         idle_timeout: Duration,
+        may_stay: &(dyn Fn() -> bool + Sync),
     ) -> Exchanged {
         let reused = std::mem::replace(&mut self.used, true);
         let meter = &Meter::new(&self.ticket.funds, &self.ticket.live, idle_timeout);
@@ -90,7 +92,8 @@ impl Link {
         let upstream = &self.upstream.stream;
         let state = State::default();
         let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
-        let down = Download { client: &client.stream, upstream, meter, limits, head, state: &state };
+        let down =
+            Download { client: &client.stream, upstream, meter, limits, head, may_stay, state: &state };
         let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut, &state).await;
         state.conclude(ended, head, reused)
     }
@@ -284,6 +287,7 @@ struct Download<'e> {
     meter: &'e Meter<'e>,
     limits: &'e Limits,
     head: &'e RequestHead,
+    may_stay: &'e (dyn Fn() -> bool + Sync),
     state: &'e State,
 }
 
@@ -334,7 +338,7 @@ impl Download<'_> {
         let until_close = framing == Framing::UntilClose;
         let unchunk = framing == Framing::Chunked && self.head.version != Version::Http11;
         let sent = self.state.sent.load(Ordering::Relaxed);
-        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk;
+        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk && (self.may_stay)();
         // A stream of HTTP/2 can be broken off whatever the framing.
         let breaks_off = until_close || unchunk || self.head.version == Version::Http2;
         self.state.ends_with_close.store(breaks_off, Ordering::Relaxed);

@@ -5,8 +5,12 @@
 mod datagrams;
 mod exits;
 mod forwarding;
+mod handover;
 mod http2;
 mod metering;
+mod names;
+mod overload;
+mod pools;
 mod refusals;
 mod secure;
 mod statics;
