@@ -90,7 +90,7 @@ impl Link {
         idle_timeout: Duration,
     ) -> Exchanged {
         let reused = std::mem::replace(&mut self.used, true);
-        let meter = &Meter::new(&self.ticket.funds, &self.ticket.live, idle_timeout);
+        let meter = &self.ticket.meter(idle_timeout);
         let cut = self.ticket.live.cut();
         let upstream = &self.upstream.stream;
         let state = State::default();

@@ -24,6 +24,7 @@ mod testing;
 // The wire side: from an accepted socket to the relay.
 mod admit;
 mod attempts;
+mod bandwidth;
 mod chain;
 mod client;
 mod config;
@@ -34,6 +35,8 @@ mod greet;
 mod guard;
 mod health;
 mod identify;
+mod introduce;
+mod limits;
 mod listen;
 mod meter;
 mod ports;
@@ -48,8 +51,9 @@ mod tunnel;
 
 pub use config::GatewayConfig;
 pub use control::Control;
-pub use gateway::{Gateway, Run, StartError};
+pub use gateway::{Gateway, Presence, Run, StartError};
 pub use health::ExitStatus;
+pub use limits::{Bandwidth, Caps, GatewayLimits, Limit};
 pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
 pub use stats::Stats;

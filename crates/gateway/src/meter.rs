@@ -1,5 +1,6 @@
 //! The meter of one connection: bytes are forwarded only out of what its funds have granted, and
-//! both count what was written, each direction at the far side's socket.
+//! both count what was written, each direction at the far side's socket. How fast they go is the
+//! throttle's business, which stands before the funds and has no part in the count.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tollgate_types::LeaseDenied;
 
+use crate::bandwidth::Throttle;
 use crate::funds::Funds;
 use crate::live::LiveConnection;
 
@@ -40,6 +42,7 @@ pub(crate) enum Broke {
 /// Meters one connection.
 pub(crate) struct Meter<'t> {
     funds: &'t Funds,
+    throttle: &'t Throttle,
     live: &'t LiveConnection,
     last_moved: std::sync::Mutex<Instant>,
     idle_timeout: Duration,
@@ -53,13 +56,22 @@ pub(crate) struct Grant<'t> {
 
 impl<'t> Meter<'t> {
     /// A meter that calls the connection idle after so long without a byte in either direction.
-    pub(crate) fn new(funds: &'t Funds, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
-        Self { funds, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
+    pub(crate) fn new(
+        funds: &'t Funds,
+        throttle: &'t Throttle,
+        live: &'t LiveConnection,
+        idle_timeout: Duration,
+    ) -> Self {
+        Self { funds, throttle, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
     }
 
-    /// Takes up to so many bytes; `None` while none are granted.
+    /// Takes up to so many bytes; `None` while none are granted, or none may flow yet.
     pub(crate) fn take(&'t self, want: usize) -> Option<Grant<'t>> {
-        let left = self.funds.take(want.min(SLICE));
+        let may_flow = self.throttle.take(want.min(SLICE));
+        let left = self.funds.take(may_flow);
+        if left < may_flow {
+            self.throttle.give_back(may_flow - left);
+        }
         (left > 0).then_some(Grant { meter: self, left })
     }
 
@@ -68,7 +80,9 @@ impl<'t> Meter<'t> {
     /// # Errors
     /// No more bytes will be granted: the connection must end.
     pub(crate) async fn refill(&self) -> Result<(), Broke> {
-        self.funds.refill().await.map_err(Broke::Denied)
+        self.funds.refill().await.map_err(Broke::Denied)?;
+        self.throttle.turn().await;
+        Ok(())
     }
 
     /// Writes all these bytes, as they are granted.
@@ -147,6 +161,7 @@ impl Grant<'_> {
         self.left -= surplus;
         if surplus > 0 {
             self.meter.funds.give_back(surplus);
+            self.meter.throttle.give_back(surplus);
         }
     }
 

@@ -21,7 +21,7 @@ use crate::forward::{Exchanged, Link, denial};
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
 use crate::identify::{Caller, Proof};
-use crate::meter::{Broke, Meter};
+use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
 
@@ -30,10 +30,8 @@ const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// Serves a client until it or we have had enough.
 pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
-    let deadline = Instant::now() + gw.config.handshake_timeout;
-    let (peer, entrance) = (client.peer.ip(), client.entrance);
-    let identify = |proof: &Proof| gw.identify(proof, peer, entrance);
-    match greet(&mut client, deadline, gw.speaks_socks5(entrance), identify).await {
+    let deadline = client.since + gw.limits().handshake_timeout;
+    match greet(&mut client, deadline, &gw).await {
         Greeted::Http => http(client, deadline, &gw).await,
         Greeted::Socks(request) => match request.caller {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
@@ -89,7 +87,7 @@ async fn tunnel<C: Control>(
     }
     // What the head was read into is not needed any more, and a tunnel may rest for long.
     client.io.buf.shrink_to_fit();
-    let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
+    let meter = ticket.meter(gw.limits().idle_timeout);
     let (early_up, early_down) = (&client.io.buf, &upstream.early);
     let cut = ticket.live.cut();
     let ended = tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
@@ -158,7 +156,7 @@ async fn next_request<C: Control>(
     if client.io.buf.is_empty() && deadline.is_none() {
         wait_for_more(client, link, gw).await?;
     }
-    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.config.handshake_timeout);
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.limits().handshake_timeout);
     let refusal = loop {
         match http::request_head(&client.io.buf, limits) {
             Ok(Parsed::Done(head, consumed)) => {
@@ -187,7 +185,7 @@ async fn wait_for_more<C: Control>(
     link: &mut Option<Link>,
     gw: &Shared<C>,
 ) -> Option<()> {
-    let give_up = Instant::now() + gw.config.keep_alive_timeout;
+    let give_up = Instant::now() + gw.limits().keep_alive_timeout;
     loop {
         let lost = async {
             match link.as_ref() {
@@ -212,7 +210,7 @@ async fn connect<C: Control>(
     target: &Target,
     gw: &Shared<C>,
 ) -> Option<Client> {
-    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
+    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance).await {
         Err(no) => no.into(),
         Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
@@ -242,7 +240,7 @@ async fn forward<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Next {
-    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
+    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance).await {
         Ok(caller) => caller,
         Err(no) => return refuse_http(client, Some(head), gw, &no.into()).await,
     };
@@ -311,13 +309,14 @@ async fn exchange<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Exchanged {
-    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout).await
+    let idle_timeout = gw.limits().idle_timeout;
+    way.exchange(&mut client.io, head, limits, idle_timeout).await
 }
 
 /// After 101: the connection is a tunnel from here on.
 async fn upgraded<C: Control>(client: Client, link: Option<Link>, gw: &Shared<C>) {
     let Some(link) = link else { return };
-    let meter = Meter::new(&link.ticket.funds, &link.ticket.live, gw.config.idle_timeout);
+    let meter = link.ticket.meter(gw.limits().idle_timeout);
     let cut = link.ticket.live.cut();
     let upstream = &link.upstream.stream;
     let ended = tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;
@@ -384,7 +383,8 @@ async fn write_refusal<C: Control>(
     let to_head = head.is_some_and(|head| head.method == "HEAD");
     let write = if to_head { http_response_to_head } else { http_response };
     let response = write(refused.refusal, &refused.detail, stays, retry_after);
-    matches!(timeout(gw.config.handshake_timeout, say(&client.io.stream, &response)).await, Ok(Ok(())))
+    let patience = gw.limits().handshake_timeout;
+    matches!(timeout(patience, say(&client.io.stream, &response)).await, Ok(Ok(())))
 }
 
 /// Seconds after which trying again makes sense.

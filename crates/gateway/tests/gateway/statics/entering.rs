@@ -68,7 +68,7 @@ async fn only_its_own_credentials_are_taken_and_only_there() {
 
 #[tokio::test]
 async fn failed_logins_count_against_the_address_that_they_come_from() {
-    let statics = Statics::with(|config| config.failed_logins = 3).await;
+    let statics = Statics::with(|config| config.limits.failed_logins = 3).await;
     let listen = statics.one().await;
     let target = echo().await.to_string();
     for _ in 0..3 {
@@ -142,7 +142,7 @@ async fn an_expired_proxy_is_refused_to_who_may_know_and_unknown_to_others() {
 
 #[tokio::test]
 async fn each_has_a_bounded_number_of_connections_of_its_own() {
-    let statics = Statics::with(|config| config.max_connections_per_caller = 2).await;
+    let statics = Statics::with(|config| config.limits.per_caller.connections = 2).await;
     let listen = statics.one().await;
     statics.lease(proxy(2, statics.at("127.0.1.2"))).await;
     statics.whitelist(20, OWNER, "127.0.0.2");
