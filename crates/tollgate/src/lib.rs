@@ -14,6 +14,7 @@ pub mod demo;
 pub mod draft;
 pub mod gateway_role;
 pub mod lifecycle;
+pub mod limit_metrics;
 pub mod metrics;
 pub mod open;
 pub mod platform;
