@@ -4,6 +4,8 @@
 
 mod exits;
 mod forwarding;
+mod fronts;
+mod limits;
 mod metering;
 mod refusals;
 mod statics;
