@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tollgate_types::{AccountId, StaticProxyId, SubAccountId, WhitelistId};
@@ -21,17 +22,15 @@ pub(crate) struct Ticket {
     pub(crate) caller: Caller,
     /// What every byte goes on.
     pub(crate) funds: Funds,
-    /// How fast bytes may go.
-    pub(crate) throttle: Throttle,
     /// The connection among the live ones.
     pub(crate) live: LiveConnection,
-    pub(crate) _place: Place,
+    pub(crate) place: Place,
 }
 
 impl Ticket {
     /// The meter that its bytes pass, which calls it idle after so long without one.
-    pub(crate) fn meter(&self, idle_timeout: std::time::Duration) -> Meter<'_> {
-        Meter::new(&self.funds, &self.throttle, &self.live, idle_timeout)
+    pub(crate) fn meter(&self, idle_timeout: Duration) -> Meter<'_> {
+        Meter::new(&self.funds, &self.place.throttle, &self.live, idle_timeout)
     }
 }
 
@@ -123,6 +122,7 @@ impl<K: Copy + Eq + std::hash::Hash> Parties<K> {
 pub(crate) struct Places {
     taken: Mutex<Taken>,
     whole: Arc<Bucket>,
+    stats: Arc<Stats>,
 }
 
 #[derive(Debug)]
@@ -137,14 +137,15 @@ pub(crate) struct Place {
     places: Arc<Places>,
     caller: Who,
     account: Who,
-    buckets: [Arc<Bucket>; 3],
+    /// How fast its bytes may go.
+    throttle: Throttle,
 }
 
 impl Places {
     /// All of them are free; bytes go so fast.
-    pub(crate) fn new(bandwidth: Bandwidth) -> Self {
+    pub(crate) fn new(bandwidth: Bandwidth, stats: Arc<Stats>) -> Self {
         let taken = Taken { parties: Parties::new(), bandwidth };
-        Self { taken: Mutex::new(taken), whole: Arc::new(Bucket::new(bandwidth.whole)) }
+        Self { taken: Mutex::new(taken), whole: Arc::new(Bucket::new(bandwidth.whole)), stats }
     }
 
     /// Has bytes go so fast from now on, those of live connections too.
@@ -179,7 +180,8 @@ impl Places {
         let accounts = taken.enter(account, of_account, now);
         let buckets = [callers, accounts, self.whole.clone()];
         drop(taken);
-        Ok(Place { places: self.clone(), caller, account, buckets })
+        let throttle = Throttle::new(buckets, self.stats.clone());
+        Ok(Place { places: self.clone(), caller, account, throttle })
     }
 
     /// How many callers and how many accounts have connections.
@@ -214,13 +216,6 @@ const fn rate_of(who: Who, bandwidth: Bandwidth) -> u64 {
     match who {
         Who::Account(_) => bandwidth.per_account,
         Who::SubAccount(_) | Who::Whitelist(_) | Who::Static(_) => bandwidth.per_caller,
-    }
-}
-
-impl Place {
-    /// What slows down the bytes of the connection that has this place.
-    pub(crate) fn throttle(&self, stats: Arc<Stats>) -> Throttle {
-        Throttle::new(self.buckets.clone(), stats)
     }
 }
 
@@ -325,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_caller_has_no_more_places_than_allowed_and_gets_them_back() {
-        let places = Arc::new(Places::new(Bandwidth::default()));
+        let places = Arc::new(Places::new(Bandwidth::default(), Arc::default()));
         let (limits, now) = (limits(at_once(0), at_once(2)), Instant::now());
         let take = |id| places.take(&caller(id, 1), &limits, now);
         let (first, second) = (take(1), take(1));
@@ -340,7 +335,7 @@ mod tests {
 
     #[test]
     fn an_account_has_a_cap_of_its_own_over_all_its_callers() {
-        let places = Arc::new(Places::new(Bandwidth::default()));
+        let places = Arc::new(Places::new(Bandwidth::default(), Arc::default()));
         let (limits, now) = (limits(at_once(2), at_once(0)), Instant::now());
         let take = |id, account| places.take(&caller(id, account), &limits, now);
         let held = [take(1, 1), take(2, 1)];
@@ -355,14 +350,14 @@ mod tests {
 
     #[test]
     fn new_connections_a_second_are_capped_also_where_they_end_at_once() {
-        let places = Arc::new(Places::new(Bandwidth::default()));
+        let places = Arc::new(Places::new(Bandwidth::default(), Arc::default()));
         let start = Instant::now();
         for (limits, limit) in [
             (limits(a_second(0), a_second(3)), Limit::CallerRate),
             (limits(a_second(3), a_second(0)), Limit::AccountRate),
         ] {
             let take = |id, account, millis| {
-                let now = start + std::time::Duration::from_millis(millis);
+                let now = start + Duration::from_millis(millis);
                 places.take(&caller(id, account), &limits, now).map(drop)
             };
             assert!((0..6).all(|_| take(1, 1, 0).is_ok()));
@@ -375,7 +370,7 @@ mod tests {
 
     #[test]
     fn who_is_refused_changes_nobodys_count() {
-        let places = Arc::new(Places::new(Bandwidth::default()));
+        let places = Arc::new(Places::new(Bandwidth::default(), Arc::default()));
         let (limits, now) = (limits(at_once(1), at_once(1)), Instant::now());
         let held = places.take(&caller(1, 1), &limits, now);
         for id in 2..50 {
@@ -407,7 +402,7 @@ mod tests {
         let parties = &mut Parties::<u32>::new();
         let start = Instant::now();
         for i in 0..200_000_u32 {
-            let now = start + std::time::Duration::from_micros(u64::from(i) * 100);
+            let now = start + Duration::from_micros(u64::from(i) * 100);
             parties.enter(i, a_second(10), now);
             parties.leave(i, now);
             assert!(parties.known.len() <= 4 * FEW, "{i}: {}", parties.known.len());

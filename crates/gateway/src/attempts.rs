@@ -7,7 +7,8 @@
 //! locks nobody out.
 //!
 //! Behind one address there may be many people. Whoever has logged in from there lately has a budget of
-//! his own as well, for his name at that address, so that another one's guesses do not keep him out.
+//! his own as well, for his name at that address, so that another one's guesses do not keep him out. A
+//! guesser does not learn that: without the right password he is answered like everybody else.
 //!
 //! The answer to a failed login is held back for a while that grows with the failures, as long as not
 //! too many are held back already.
@@ -67,6 +68,17 @@ struct Known {
     spent: Spent,
 }
 
+/// Whether a login is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As every other.
+    Yes,
+    /// For the sake of whom it may be from; where it is not right, it was not looked at.
+    OnlyIfRight,
+    /// It is refused before.
+    No,
+}
+
 /// What may be spent.
 #[derive(Clone, Copy, Debug)]
 struct Budget {
@@ -95,7 +107,7 @@ impl Spent {
     }
 
     fn spend(&mut self, budget: Budget, now: Instant) {
-        self.full_at = self.full_at.max(now) + budget.one();
+        self.full_at = (self.full_at.max(now) + budget.one()).min(now + budget.window);
     }
 }
 
@@ -106,26 +118,30 @@ impl Attempts {
     }
 
     /// Whether a login is looked at now.
-    pub(crate) fn may_try(&self, login: Login, limits: &GatewayLimits, now: Instant) -> bool {
-        let Some(budget) = Budget::of(limits) else { return true };
+    pub(crate) fn look(&self, login: Login, limits: &GatewayLimits, now: Instant) -> Look {
+        let Some(budget) = Budget::of(limits) else { return Look::Yes };
         let memory = self.memory();
         let address = memory.addresses.get(&login.address);
-        address.is_none_or(|spent| spent.has_room(budget, now)) || memory.own_room(login, budget, now)
+        if address.is_none_or(|spent| spent.has_room(budget, now)) {
+            return Look::Yes;
+        }
+        let known = memory.known.get(&login).filter(|known| known.until > now);
+        let has_room = known.is_some_and(|known| known.spent.has_room(budget, now));
+        if has_room { Look::OnlyIfRight } else { Look::No }
     }
 
-    /// A login failed. Answers how long to hold back the answer.
+    /// A login failed: its address pays for it, and where its name is known there, so does that.
+    /// Answers how long to hold back the answer.
     pub(crate) fn failed(&self, login: Login, limits: &GatewayLimits, now: Instant) -> Duration {
         let Some(budget) = Budget::of(limits) else { return Duration::ZERO };
         let mut memory = self.memory();
         memory.make_room(now);
-        let has_own_room = memory.own_room(login, budget, now);
-        let own = memory.known.get_mut(&login).filter(|_| has_own_room).map(|known| &mut known.spent);
-        let spent = match own {
-            Some(own) => own,
-            None => memory.addresses.entry(login.address).or_insert(Spent { full_at: now }),
-        };
-        spent.spend(budget, now);
-        share(limits.failed_login_delay, spent.missing(now), budget.window)
+        if let Some(known) = memory.known.get_mut(&login) {
+            known.spent.spend(budget, now);
+        }
+        let address = memory.addresses.entry(login.address).or_insert(Spent { full_at: now });
+        address.spend(budget, now);
+        share(limits.failed_login_delay, address.missing(now), budget.window)
     }
 
     /// A login succeeded.
@@ -164,12 +180,6 @@ impl Attempts {
 }
 
 impl Memory {
-    /// Whether somebody who is known has something left of his own budget.
-    fn own_room(&self, login: Login, budget: Budget, now: Instant) -> bool {
-        let known = self.known.get(&login).filter(|known| known.until > now);
-        known.is_some_and(|known| known.spent.has_room(budget, now))
-    }
-
     /// Forgets what does not matter any more where there is too much. What is left then is at most
     /// half of what there may be, or else nothing, so that a flood does not have all of it looked
     /// through for each newcomer.
@@ -220,9 +230,14 @@ mod tests {
 
     /// Guesses as often as it is looked at, and answers how often that was.
     fn guess(attempts: &Attempts, login: Login, limits: &GatewayLimits, now: Instant) -> usize {
-        let guess =
-            |_: &i32| attempts.may_try(login, limits, now).then(|| attempts.failed(login, limits, now));
-        (0..1_000).filter(|i| guess(i).is_some()).count()
+        let looked_at = (0..1_000).filter(|_| {
+            let is_looked_at = attempts.look(login, limits, now) != Look::No;
+            if is_looked_at {
+                attempts.failed(login, limits, now);
+            }
+            is_looked_at
+        });
+        looked_at.count()
     }
 
     #[test]
@@ -230,18 +245,18 @@ mod tests {
         let (attempts, limits, now) = (Attempts::default(), limits(10), Instant::now());
         let guesser = at(&attempts, "198.51.100.1", "alice");
         assert_eq!(guess(&attempts, guesser, &limits, now), 10);
-        assert!(!attempts.may_try(guesser, &limits, now));
-        assert!(!attempts.may_try(at(&attempts, "198.51.100.1", "bob"), &limits, now));
-        assert!(attempts.may_try(at(&attempts, "198.51.100.2", "alice"), &limits, now));
-        assert!(attempts.may_try(guesser, &limits, now + 6 * SECOND));
+        assert_eq!(attempts.look(guesser, &limits, now), Look::No);
+        assert_eq!(attempts.look(at(&attempts, "198.51.100.1", "bob"), &limits, now), Look::No);
+        assert_eq!(attempts.look(at(&attempts, "198.51.100.2", "alice"), &limits, now), Look::Yes);
+        assert_eq!(attempts.look(guesser, &limits, now + 6 * SECOND), Look::Yes);
     }
 
     #[test]
     fn ipv6_neighbours_count_together() {
         let (attempts, limits, now) = (Attempts::default(), limits(1), Instant::now());
         attempts.failed(at(&attempts, "2001:db8::1", "a"), &limits, now);
-        assert!(!attempts.may_try(at(&attempts, "2001:db8::2", "a"), &limits, now));
-        assert!(attempts.may_try(at(&attempts, "2001:db8:0:1::2", "a"), &limits, now));
+        assert_eq!(attempts.look(at(&attempts, "2001:db8::2", "a"), &limits, now), Look::No);
+        assert_eq!(attempts.look(at(&attempts, "2001:db8:0:1::2", "a"), &limits, now), Look::Yes);
     }
 
     #[test]
@@ -250,7 +265,7 @@ mod tests {
         for last in 1..=254 {
             guess(&attempts, at(&attempts, &format!("198.51.100.{last}"), "alice"), &limits, now);
         }
-        assert!(attempts.may_try(at(&attempts, "203.0.113.1", "alice"), &limits, now));
+        assert_eq!(attempts.look(at(&attempts, "203.0.113.1", "alice"), &limits, now), Look::Yes);
     }
 
     #[test]
@@ -259,14 +274,14 @@ mod tests {
         let [alice, bob] = ["alice", "bob"].map(|name| at(&attempts, "198.51.100.1", name));
         attempts.succeeded(alice, &limits, now);
         assert_eq!(guess(&attempts, bob, &limits, now), 10);
-        assert!(!attempts.may_try(bob, &limits, now));
-        assert!(attempts.may_try(alice, &limits, now));
+        assert_eq!(attempts.look(bob, &limits, now), Look::No);
+        assert_eq!(attempts.look(alice, &limits, now), Look::OnlyIfRight);
         // Guesses at her own name are bounded, too.
         assert_eq!(guess(&attempts, alice, &limits, now), 10);
-        assert!(!attempts.may_try(alice, &limits, now));
+        assert_eq!(attempts.look(alice, &limits, now), Look::No);
         let hours = now + KNOWN_FOR;
         assert_eq!(guess(&attempts, bob, &limits, hours), 10);
-        assert!(!attempts.may_try(alice, &limits, hours), "it is long ago");
+        assert_eq!(attempts.look(alice, &limits, hours), Look::No, "it is long ago");
     }
 
     #[test]
@@ -278,6 +293,15 @@ mod tests {
         assert_eq!(delays, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10]);
         let elsewhere = at(&attempts, "198.51.100.2", "alice");
         assert_eq!(attempts.failed(elsewhere, &limits, now), SECOND / 10);
+    }
+
+    #[test]
+    fn s5_11_a_name_that_is_known_is_answered_as_late_as_one_that_is_not() {
+        let (attempts, limits, now) = (Attempts::default(), limits(10), Instant::now());
+        let [alice, nobody] = ["alice", "nobody"].map(|name| at(&attempts, "198.51.100.1", name));
+        attempts.succeeded(alice, &limits, now);
+        let delays = [alice, nobody, nobody, alice, alice].map(|login| attempts.failed(login, &limits, now));
+        assert_eq!(delays.map(|delay| delay.as_millis()), [100, 200, 300, 400, 500]);
     }
 
     #[test]

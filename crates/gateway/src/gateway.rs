@@ -23,7 +23,7 @@ use tollgate_wire::target::Target;
 use tollgate_wire::username::{self, RouteParams};
 
 use crate::admit::{Guest, Guests, Places, Ticket};
-use crate::attempts::{Attempts, Login};
+use crate::attempts::{Attempts, Login, Look};
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
@@ -275,6 +275,7 @@ impl<C: Control> Shared<C> {
             connect_timeout: config.connect_timeout,
             head_bytes: config.limits.head_bytes,
         };
+        let places = Places::new(config.limits.bandwidth, parts.stats.clone());
         let live = Live::new(parts.control.directory(), parts.clock.clone());
         live.set_longest(config.limits.max_connection_time);
         let (gateway, boot) = (parts.purses.gateway, parts.purses.boot);
@@ -290,7 +291,7 @@ impl<C: Control> Shared<C> {
             health,
             sessions: Sessions::new(config.max_sessions),
             attempts: Attempts::default(),
-            places: Arc::new(Places::new(config.limits.bandwidth)),
+            places: Arc::new(places),
             guests: Arc::new(Guests::new()),
             open: Arc::new(Semaphore::new(ALL_PERMITS as usize)),
             limits: ArcSwap::from_pointee(config.limits.clone()),
@@ -419,22 +420,21 @@ impl<C: Control> Shared<C> {
         entrance: Entrance,
     ) -> (Result<Caller, TurnedAway>, Duration) {
         let (now, limits) = (Instant::now(), self.limits());
-        if !self.attempts.may_try(login, &limits, now) {
-            let detail = "too many failed logins from this address".to_owned();
-            let refusal = Refusal::TooManyAttempts;
-            let no = TurnedAway { refusal, detail, who: None, failed_login: false };
-            return (Err(no), limits.failed_login_delay);
+        let look = self.attempts.look(login, &limits, now);
+        if look == Look::No {
+            return (Err(too_many_attempts()), limits.failed_login_delay);
         }
         let answer = self.recognise(proof, peer, entrance);
-        let delay = match &answer {
-            Ok(_) => {
-                self.attempts.succeeded(login, &limits, now);
-                Duration::ZERO
+        match &answer {
+            Ok(_) => self.attempts.succeeded(login, &limits, now),
+            Err(no) if no.failed_login => {
+                let delay = self.attempts.failed(login, &limits, now);
+                let is_seen = look == Look::Yes;
+                return if is_seen { (answer, delay) } else { (Err(too_many_attempts()), delay) };
             }
-            Err(no) if no.failed_login => self.attempts.failed(login, &limits, now),
-            Err(_) => Duration::ZERO,
-        };
-        (answer, delay)
+            Err(_) => {}
+        }
+        (answer, Duration::ZERO)
     }
 
     /// Looks a caller up in the newest picture.
@@ -478,8 +478,7 @@ impl<C: Control> Shared<C> {
             since: self.clock.now(),
         };
         let live = self.live.enter(info, funds.clone(), caller.admission.clone(), self.stats.clone());
-        let throttle = place.throttle(self.stats.clone());
-        Ok(Ticket { caller, funds, throttle, live, _place: place })
+        Ok(Ticket { caller, funds, live, place })
     }
 
     /// Connects to the target for an admitted caller: by an exit that matches, or from his static
@@ -551,6 +550,11 @@ impl<C: Control> Shared<C> {
     fn random(&self) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
+}
+
+fn too_many_attempts() -> TurnedAway {
+    let detail = "too many failed logins from this address".to_owned();
+    TurnedAway { refusal: Refusal::TooManyAttempts, detail, who: None, failed_login: false }
 }
 
 /// Forgets the health of exits that are gone from the directory.
