@@ -30,8 +30,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tollgate_wire::http::websocket_key;
 
+use crate::admit::Guest;
 use crate::client::{Buffered, Client, Entrance};
-use crate::config::GatewayConfig;
 use crate::control::Control;
 use crate::gateway::Shared;
 use crate::serve::http2_request;
@@ -58,7 +58,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) struct Wanted {
     side: Box<TlsSide>,
     source: Source,
+    /// The connection's place among all, and among those of its address.
     _permit: OwnedSemaphorePermit,
+    _guest: Option<Guest>,
 }
 
 /// Where requests come from.
@@ -78,19 +80,22 @@ pub(crate) enum Spoken {
 
 /// Whether HTTP/2 is wanted on a connection.
 pub(crate) fn spoken(client: Client) -> Spoken {
-    let Client { io, peer, entrance, _permit } = client;
+    let Client { io, peer, entrance, since, _permit, guest } = client;
     match io.stream {
         Stream::Tls(side) if side.speaks_http2() => {
-            Spoken::Http2(Wanted { side, source: Source { peer, entrance }, _permit })
+            Spoken::Http2(Wanted { side, source: Source { peer, entrance }, _permit, _guest: guest })
         }
-        stream => Spoken::Other(Client { io: Buffered::new(stream, io.buf), peer, entrance, _permit }),
+        stream => {
+            let io = Buffered::new(stream, io.buf);
+            Spoken::Other(Client { io, peer, entrance, since, _permit, guest })
+        }
     }
 }
 
 impl Wanted {
     /// Serves the connection to its end. Its first request must be there by the deadline.
     pub(crate) async fn serve<C: Control>(self, deadline: Instant, gw: &Arc<Shared<C>>) {
-        let handshake = builder(&gw.config).handshake(Io(self.side));
+        let handshake = builder(gw).handshake(Io(self.side));
         let Ok(Ok(connection)) = timeout_at(deadline, handshake).await else { return };
         gw.stats.http2_connections.fetch_add(1, Ordering::Relaxed);
         let requests =
@@ -99,9 +104,9 @@ impl Wanted {
     }
 }
 
-fn builder(config: &GatewayConfig) -> Builder {
-    let header_list = u32::try_from(config.head_bytes).unwrap_or(u32::MAX);
-    let streams = config.http2_streams.max(1);
+fn builder<C: Control>(gw: &Shared<C>) -> Builder {
+    let header_list = u32::try_from(gw.limits().head_bytes).unwrap_or(u32::MAX);
+    let streams = gw.config.http2_streams.max(1);
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(streams)
@@ -135,7 +140,7 @@ async fn serve<C: Control>(
                 None => break,
             },
             Some(_) = requests.ended() => {
-                let rest = if is_leaving { GOODBYE } else { gw.config.keep_alive_timeout };
+                let rest = if is_leaving { GOODBYE } else { gw.limits().keep_alive_timeout };
                 rest_until = Instant::now() + rest;
             }
             () = &mut draining, if !is_leaving => {
@@ -185,7 +190,7 @@ impl<C: Control> Requests<C> {
             self.given_up = self.given_up.saturating_add(1);
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
-        let Ok(permit) = self.gw.open.clone().try_acquire_owned() else {
+        let Some(permit) = self.gw.room() else {
             self.gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
             return respond.send_reset(Reason::REFUSED_STREAM);
         };
@@ -222,7 +227,10 @@ async fn run<C: Control>(
     let broken = if is_tunnel { Reason::CONNECT_ERROR } else { Reason::INTERNAL_ERROR };
     let stream = Arc::new(Http2Stream::new(request.into_body(), reading, respond, broken));
     let io = Buffered::new(Stream::Http2(stream.clone()), Vec::new());
-    let client = Client { io, peer: source.peer, entrance: source.entrance, _permit: permit };
+    let Source { peer, entrance } = source;
+    let since = Instant::now();
+    // Among its address's connections it is the one that carries it that counts.
+    let client = Client { io, peer, entrance, since, _permit: permit, guest: None };
     let tunnel = tokio::select! {
         tunnel = Box::pin(http2_request(client, head, &gw)) => tunnel,
         // Whatever was being done for it is dropped.

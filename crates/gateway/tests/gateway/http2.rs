@@ -479,7 +479,7 @@ async fn interim_responses_pass() {
 
 #[tokio::test]
 async fn hp_51_a_peer_that_opens_streams_to_reset_them_is_sent_away() {
-    let secured = Secured::with(|config| config.failed_logins = 0).await;
+    let secured = Secured::with(|config| config.limits.failed_logins = 0).await;
     // It takes connections, and the streams are given up while it is being reached or just after.
     let target = echo().await.to_string();
     let mut requests = secured.http2().await;
@@ -521,7 +521,7 @@ async fn hp_51_no_more_streams_at_once_than_allowed() {
 
 #[tokio::test]
 async fn a_connection_at_rest_is_parted_from() {
-    let secured = Secured::with(|config| config.keep_alive_timeout = Duration::from_millis(50)).await;
+    let secured = Secured::with(|config| config.limits.keep_alive_timeout = Duration::from_millis(50)).await;
     let target = echo().await.to_string();
     let requests = secured.http2().await;
     let (mut send, mut body) = tunnel(&requests, &target, ALICE).await;
@@ -574,7 +574,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[tokio::test]
 async fn hp_51_what_is_no_http2_ends_the_connection() {
-    let secured = Secured::with(|config| config.handshake_timeout = Duration::from_secs(1)).await;
+    let secured = Secured::with(|config| config.limits.handshake_timeout = Duration::from_secs(1)).await;
     let settings = frame(4, 0, 0, &[]);
     let continuations = (0..10_000).flat_map(|_| frame(9, 0, 1, &[0; 100]));
     let hostile: [(&str, Vec<u8>); 9] = [

@@ -5,8 +5,10 @@
 mod datagrams;
 mod exits;
 mod forwarding;
+mod fronts;
 mod handover;
 mod http2;
+mod limits;
 mod metering;
 mod names;
 mod overload;

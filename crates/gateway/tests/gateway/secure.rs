@@ -177,7 +177,7 @@ async fn refusals_are_told_under_tls() {
 
 #[tokio::test]
 async fn hp_52_what_does_not_go_together_fails_cleanly() {
-    let secured = Secured::with(|config| config.handshake_timeout = Duration::from_millis(500)).await;
+    let secured = Secured::with(|config| config.limits.handshake_timeout = Duration::from_millis(500)).await;
     let fault = |result: std::io::Result<TlsStream<TcpStream>>| result.map(|_| ()).unwrap_err().to_string();
     let said = fault(secured.tls(&[b"spdy/3"]).await);
     assert!(said.contains("NoApplicationProtocol"), "{said}");
