@@ -411,8 +411,9 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let upstream = self.dial_routed(payer, params, target).await?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
+        let key = SessionKey::of(payer, params);
+        let upstream = self.dial_routed(payer, params, key, target).await?;
+        if let (Some(key), Some(exit)) = (key, upstream.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(upstream)
@@ -423,11 +424,12 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         target: &Target,
     ) -> Result<Upstream, DialError> {
         let mut tries = 0;
         loop {
-            let exits = self.route(payer, params)?;
+            let exits = self.route(payer, params, key)?;
             tries += 1;
             match self.dialer.dial(&exits, target, params, payer.account).await {
                 Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
@@ -437,8 +439,13 @@ impl<C: Control> Shared<C> {
     }
 
     /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        let draw = match SessionKey::of(payer, params) {
+    fn route(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
+        let draw = match key {
             Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
