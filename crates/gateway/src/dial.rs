@@ -145,9 +145,14 @@ impl Dialer {
     ///
     /// # Errors
     /// [`DialError`].
-    pub(crate) async fn dial_from(&self, ip: IpAddr, target: &Target) -> Result<Upstream, DialError> {
+    pub(crate) async fn dial_from(
+        &self,
+        ip: IpAddr,
+        target: &Target,
+        who: AccountId,
+    ) -> Result<Upstream, DialError> {
         self.guard.target(target)?;
-        let way = self.direct(target, Leave::FromRouted(ip));
+        let way = self.direct(target, Leave::FromRouted(ip), who);
         let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
         let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
         Ok(Upstream { stream, early: Vec::new(), exit: None, bound, _load: None })
@@ -163,7 +168,7 @@ impl Dialer {
         until: Instant,
     ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
         let began = Instant::now();
-        let result = self.go(exit, target, route, until).await;
+        let result = self.go(exit, target, route, who, until).await;
         if let Some(outcome) = outcome(result.as_ref().map(|_| began.elapsed())) {
             self.health.learn(exit, outcome, who, Instant::now());
         }
@@ -175,11 +180,12 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
+        who: AccountId,
         until: Instant,
     ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
         let (address, credentials) = match &exit.kind {
             ExitKind::Direct { bind_ip } => {
-                let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From));
+                let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From), who);
                 let stream = timeout_at(until, way).await.unwrap_or_else(|_| Err(silent_target()))?;
                 let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
                 return Ok((stream, Vec::new(), bound));
@@ -218,7 +224,7 @@ impl Dialer {
         }
     }
 
-    async fn direct(&self, target: &Target, leave: Leave) -> Result<TcpStream, DialError> {
+    async fn direct(&self, target: &Target, leave: Leave, who: AccountId) -> Result<TcpStream, DialError> {
         let connected = match &target.host {
             Host::Ip(ip) => {
                 let address = SocketAddr::new(ip.to_canonical(), target.port);
@@ -226,7 +232,7 @@ impl Dialer {
                 race(fitting(&[address], leave)?, leave).await
             }
             Host::Name(name) => {
-                let mut addresses = self.checked_addresses(name, target.port).await?;
+                let mut addresses = self.checked_addresses(name, target.port, who).await?;
                 addresses.retain(|address| leave.fits(address.ip()));
                 addresses.truncate(MAX_ADDRESSES);
                 race(fitting(&addresses, leave)?, leave).await
@@ -237,8 +243,13 @@ impl Dialer {
 
     /// A name's addresses that may be reached: those that pass, where at least one does. A name that
     /// means the gateway itself by any of its addresses is refused as a whole.
-    async fn checked_addresses(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-        let resolved = self.resolver.resolve(name).await.map_err(dns_failure)?;
+    async fn checked_addresses(
+        &self,
+        name: &str,
+        port: u16,
+        who: AccountId,
+    ) -> Result<Vec<SocketAddr>, DialError> {
+        let resolved = self.resolver.resolve(name, Some(who)).await.map_err(dns_failure)?;
         let mut open = Vec::with_capacity(resolved.len());
         let mut closed = None;
         for ip in resolved.iter() {
@@ -264,7 +275,7 @@ impl Dialer {
         let connected = match &place.host {
             Host::Ip(ip) => race(&[SocketAddr::new(*ip, place.port)], Leave::Any).await,
             Host::Name(name) => {
-                let ips = self.resolver.resolve(name).await.map_err(|_| misnamed())?;
+                let ips = self.resolver.resolve(name, None).await.map_err(|_| misnamed())?;
                 let addresses = ips.iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(*ip, place.port));
                 race(&addresses.collect::<Vec<_>>(), Leave::Any).await
             }

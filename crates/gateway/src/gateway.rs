@@ -396,7 +396,7 @@ impl<C: Control> Shared<C> {
     pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
         let dialled = match &ticket.caller.service {
             Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target).await,
+            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
         };
         let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
         if let Some(exit) = upstream.exit {
