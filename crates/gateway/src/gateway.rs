@@ -561,7 +561,7 @@ impl<C: Control> Shared<C> {
     pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
         let dialled = match &ticket.caller.service {
             Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target).await,
+            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
         };
         let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
         if let Some(exit) = upstream.exit {
@@ -576,8 +576,9 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let upstream = self.dial_routed(payer, params, target).await?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
+        let key = SessionKey::of(payer, params);
+        let upstream = self.dial_routed(payer, params, key, target).await?;
+        if let (Some(key), Some(exit)) = (key, upstream.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(upstream)
@@ -602,9 +603,11 @@ impl<C: Control> Shared<C> {
         let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
         let pool = directory.exits.of(payer.proxy_type).iter();
         let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
-        let exits = self.route_by(payer, params, &Among { moment: self.moment(), may_serve: &direct })?;
+        let key = SessionKey::of(payer, params);
+        let among = Among { moment: self.moment(), may_serve: &direct };
+        let exits = self.route_by(payer, params, key, &among)?;
         let outlet = self.dialer.outlet(&exits, payer.account)?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), outlet.exit) {
+        if let (Some(key), Some(exit)) = (key, outlet.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(outlet)
@@ -619,11 +622,12 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         target: &Target,
     ) -> Result<Upstream, DialError> {
         let mut tries = 0;
         loop {
-            let exits = self.route(payer, params)?;
+            let exits = self.route(payer, params, key)?;
             tries += 1;
             match self.dialer.dial(&exits, target, params, payer.account).await {
                 Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
@@ -633,8 +637,13 @@ impl<C: Control> Shared<C> {
     }
 
     /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_by(payer, params, &self.moment())
+    fn route(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_by(payer, params, key, &self.moment())
     }
 
     /// The same under a condition of the caller's.
@@ -642,9 +651,10 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let draw = match SessionKey::of(payer, params) {
+        let draw = match key {
             Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
