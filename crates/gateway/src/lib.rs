@@ -43,6 +43,7 @@ mod ports;
 mod refuse;
 mod resolve;
 mod route;
+mod seats;
 mod serve;
 mod sessions;
 mod socket;
