@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard as Loaded};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
@@ -45,6 +45,7 @@ use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
 use crate::route::{Condition, Draw, SessionKey, route};
+use crate::seats::{Seat, Seats};
 use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
 use crate::spare::Spare;
@@ -58,8 +59,6 @@ use crate::udp::Outlet;
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
 /// How often exits are chosen for one request that are full when they are tried.
 const ROUTE_AGAIN: u32 = 16;
-/// More client connections than there can be.
-const ALL_PERMITS: u32 = 1 << 28;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -148,9 +147,8 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) spare: Spare,
     /// Who comes, by address.
     guests: Arc<Guests>,
-    /// One permit for each client connection, of as many as there can be: how many there may be is
-    /// among the limits.
-    pub(crate) open: Arc<Semaphore>,
+    /// One for each client connection.
+    seats: Arc<Seats>,
     notes: Notes,
     random: Mutex<StdRng>,
     clock: Arc<dyn Clock>,
@@ -223,13 +221,13 @@ impl<C: Control> Gateway<C> {
         let done = async {
             // Who still waits to be accepted comes in first.
             self.shared.accepting.closed().await;
-            self.shared.open.acquire_many(ALL_PERMITS).await.map(drop)
+            self.shared.seats.all_free().await;
         };
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
             self.shared.live.cut_all();
             // A connection that is dropped gives back what it holds; that takes no time to speak of.
-            let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(ALL_PERMITS)).await;
+            let _ = timeout(LAST_CONNECTIONS, self.shared.seats.all_free()).await;
         }
         for keeper in &self.keepers {
             keeper.abort();
@@ -278,7 +276,7 @@ impl<C: Control> Gateway<C> {
     pub fn presence(&self) -> Presence {
         let (callers, accounts) = self.shared.places.count();
         Presence {
-            clients: self.shared.open_connections(),
+            clients: self.shared.seats.taken(),
             accounts,
             callers,
             addresses: self.shared.guests.count(),
@@ -348,7 +346,7 @@ impl<C: Control> Shared<C> {
             accepting: watch::Sender::new(()),
             spare: Spare::new(),
             guests: Arc::new(Guests::new()),
-            open: Arc::new(Semaphore::new(ALL_PERMITS as usize)),
+            seats: Arc::default(),
             limits: ArcSwap::from_pointee(config.limits.clone()),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
@@ -422,16 +420,13 @@ impl<C: Control> Shared<C> {
         is_proxy
     }
 
-    /// Client connections that are open.
-    pub(crate) fn open_connections(&self) -> usize {
-        (ALL_PERMITS as usize).saturating_sub(self.open.available_permits())
-    }
-
-    /// A place for one more client connection, if there is one. Counted first and compared then, so
-    /// that two that come at once do not both take the last one.
-    pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = self.open.clone().try_acquire_owned().ok()?;
-        (self.open_connections() <= self.limits().max_connections.max(1)).then_some(permit)
+    /// A seat for one more client connection, if there is one; always one at least.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        let seat = self.seats.take(self.limits().max_connections.max(1));
+        if seat.is_none() {
+            self.stats.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        seat
     }
 
     /// The newest picture. A connection looks at one for each decision.
