@@ -3,11 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tollgate_types::ProxyType;
 
 use crate::admit::Guest;
+use crate::seats::Seat;
 use crate::stream::Stream;
 
 /// The most that is read at once while heads and framed bodies are looked at.
@@ -82,7 +82,7 @@ pub(crate) struct Client {
     /// When it was accepted.
     pub(crate) since: Instant,
     /// Its place among all connections.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _seat: Seat,
     /// And among those of its address, where they are counted.
     pub(crate) guest: Option<Guest>,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard as Loaded};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
@@ -46,6 +46,7 @@ use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
 use crate::route::{Condition, Draw, SessionKey, route};
+use crate::seats::{Seat, Seats};
 use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
 use crate::spare::Spare;
@@ -59,8 +60,6 @@ use crate::udp::Outlet;
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
 /// How often exits are chosen for one request that are full when they are tried.
 const ROUTE_AGAIN: u32 = 16;
-/// More client connections than there can be.
-const ALL_PERMITS: u32 = 1 << 28;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -154,9 +153,8 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) spare: Spare,
     /// Who comes, by address.
     guests: Arc<Guests>,
-    /// One permit for each client connection, of as many as there can be: how many there may be is
-    /// among the limits.
-    pub(crate) open: Arc<Semaphore>,
+    /// One for each client connection.
+    seats: Arc<Seats>,
     notes: Notes,
     random: Mutex<StdRng>,
     clock: Arc<dyn Clock>,
@@ -231,13 +229,13 @@ impl<C: Control> Gateway<C> {
         let done = async {
             // Who still waits to be accepted comes in first.
             self.shared.accepting.closed().await;
-            self.shared.open.acquire_many(ALL_PERMITS).await.map(drop)
+            self.shared.seats.all_free().await;
         };
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
             self.shared.live.cut_all();
             // A connection that is dropped gives back what it holds; that takes no time to speak of.
-            let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(ALL_PERMITS)).await;
+            let _ = timeout(LAST_CONNECTIONS, self.shared.seats.all_free()).await;
         }
         for keeper in &self.keepers {
             keeper.abort();
@@ -295,7 +293,7 @@ impl<C: Control> Gateway<C> {
     pub fn presence(&self) -> Presence {
         let (callers, accounts) = self.shared.places.count();
         Presence {
-            clients: self.shared.open_connections(),
+            clients: self.shared.seats.taken(),
             accounts,
             callers,
             addresses: self.shared.guests.count(),
@@ -367,7 +365,7 @@ impl<C: Control> Shared<C> {
             accepting: watch::Sender::new(()),
             spare: Spare::new(),
             guests: Arc::new(Guests::new()),
-            open: Arc::new(Semaphore::new(ALL_PERMITS as usize)),
+            seats: Arc::default(),
             limits: ArcSwap::from_pointee(config.limits.clone()),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
@@ -442,16 +440,13 @@ impl<C: Control> Shared<C> {
         is_proxy
     }
 
-    /// Client connections that are open.
-    pub(crate) fn open_connections(&self) -> usize {
-        (ALL_PERMITS as usize).saturating_sub(self.open.available_permits())
-    }
-
-    /// A place for one more client connection, if there is one. Counted first and compared then, so
-    /// that two that come at once do not both take the last one.
-    pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
-        let permit = self.open.clone().try_acquire_owned().ok()?;
-        (self.open_connections() <= self.limits().max_connections.max(1)).then_some(permit)
+    /// A seat for one more client connection, if there is one; always one at least.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        let seat = self.seats.take(self.limits().max_connections.max(1));
+        if seat.is_none() {
+            self.stats.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        seat
     }
 
     /// The newest picture. A connection looks at one for each decision.
@@ -581,7 +576,7 @@ impl<C: Control> Shared<C> {
     pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
         let dialled = match &ticket.caller.service {
             Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target).await,
+            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
         };
         let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
         if let Some(exit) = upstream.exit {
@@ -596,8 +591,9 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let upstream = self.dial_routed(payer, params, target).await?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
+        let key = SessionKey::of(payer, params);
+        let upstream = self.dial_routed(payer, params, key, target).await?;
+        if let (Some(key), Some(exit)) = (key, upstream.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(upstream)
@@ -622,9 +618,11 @@ impl<C: Control> Shared<C> {
         let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
         let pool = directory.exits.of(payer.proxy_type).iter();
         let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
-        let exits = self.route_by(payer, params, &Among { moment: self.moment(), may_serve: &direct })?;
+        let key = SessionKey::of(payer, params);
+        let among = Among { moment: self.moment(), may_serve: &direct };
+        let exits = self.route_by(payer, params, key, &among)?;
         let outlet = self.dialer.outlet(&exits, payer.account)?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), outlet.exit) {
+        if let (Some(key), Some(exit)) = (key, outlet.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(outlet)
@@ -639,11 +637,12 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         target: &Target,
     ) -> Result<Upstream, DialError> {
         let mut tries = 0;
         loop {
-            let exits = self.route(payer, params)?;
+            let exits = self.route(payer, params, key)?;
             tries += 1;
             match self.dialer.dial(&exits, target, params, payer.account).await {
                 Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
@@ -653,8 +652,13 @@ impl<C: Control> Shared<C> {
     }
 
     /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_by(payer, params, &self.moment())
+    fn route(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_by(payer, params, key, &self.moment())
     }
 
     /// The same under a condition of the caller's.
@@ -662,9 +666,10 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let draw = match SessionKey::of(payer, params) {
+        let draw = match key {
             Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };

@@ -50,6 +50,7 @@ mod race;
 mod refuse;
 mod resolve;
 mod route;
+mod seats;
 mod serve;
 mod session_file;
 mod sessions;

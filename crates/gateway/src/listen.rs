@@ -185,13 +185,10 @@ impl Port {
         if !is_front && !gw.counts_as_entrance(entrance) {
             return None;
         }
-        let Some(permit) = gw.room() else {
-            gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
-            return None;
-        };
+        let seat = gw.seat()?;
         let guest = if is_front { None } else { gw.let_in(peer.ip())? };
         let io = Buffered::new(stream.into(), Vec::new());
-        Some(Client { io, peer, entrance, since: Instant::now(), _permit: permit, guest })
+        Some(Client { io, peer, entrance, since: Instant::now(), _seat: seat, guest })
     }
 
     /// Where a connection came in; `None` where it is over already, and has no address any more.

@@ -128,7 +128,8 @@ async fn relay<C: Control>(
         return Ended::Closed;
     }
     let meter = ticket.meter(gw.limits().idle_timeout);
-    let association = Association::new(gw, &meter, relay, outlet, (client.peer.ip(), port));
+    let (account, _) = ticket.caller.who();
+    let association = Association::new(gw, &meter, relay, outlet, (account, client.peer.ip(), port));
     let ended = tokio::select! {
         broke = association.run() => Ended::Broke(broke),
         () = meter.idle() => Ended::Broke(Broke::Idle),

@@ -183,3 +183,52 @@ async fn failed_logins_and_caps_count_against_the_client_and_not_the_front() {
     assert_eq!(kept_out.map(|(_, count)| count), Some(1));
     drop(held);
 }
+
+/// Bad logins of the flood. Each comes from an address of its own.
+const FLOOD: u32 = 2_000;
+/// How many of them are on their way at once.
+const AT_ONCE: u32 = 50;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_bad_logins_from_everywhere_locks_nobody_out() {
+    let world = world(|config| {
+        config.limits.failed_logins = 10;
+        config.limits.failed_login_delay = Duration::from_millis(200);
+    })
+    .await;
+    let target = echo().await;
+    let request = connect(&target.to_string(), "Basic YWxpY2U6d3Jvbmc=");
+    let (any, front) = (world.any, FRONT.parse::<IpAddr>().unwrap());
+    let guess = move |from: u32, request: String| async move {
+        let source = std::net::Ipv4Addr::from_bits(0x0b00_0000 + from);
+        let mut client = Client::from(front, any).await;
+        client.say(format!("PROXY TCP4 {source} 198.51.100.1 1024 7000\r\n{request}")).await;
+        client.head().await.starts_with("HTTP/1.1 407 ")
+    };
+    let mut guessers = tokio::task::JoinSet::new();
+    for first in 0..AT_ONCE {
+        let request = request.clone();
+        guessers.spawn(async move {
+            let mut refused = 0;
+            for from in (first..FLOOD).step_by(AT_ONCE as usize) {
+                refused += u32::from(guess(from, request.clone()).await);
+            }
+            refused
+        });
+    }
+    let (mut refused, mut logins) = (0, 0);
+    while !guessers.is_empty() {
+        tokio::select! {
+            Some(guesser) = guessers.join_next() => refused += guesser.unwrap(),
+            // Whose name it is all about enters from her own address, again and again.
+            mut client = world.tunnel(target) => {
+                client.say("ping").await;
+                assert_eq!(client.exactly(4).await, b"ping");
+                logins += 1;
+            }
+        }
+    }
+    assert_eq!(refused, FLOOD, "each was looked at, and told no");
+    assert!(logins > 0);
+    assert!(world.gateway.presence().logins_held_back <= 1024);
+}
