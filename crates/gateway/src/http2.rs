@@ -25,7 +25,6 @@ use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tollgate_wire::http::websocket_key;
@@ -34,6 +33,7 @@ use crate::admit::Guest;
 use crate::client::{Buffered, Client, Entrance};
 use crate::control::Control;
 use crate::gateway::Shared;
+use crate::seats::Seat;
 use crate::serve::http2_request;
 use crate::stream::Stream;
 use crate::tls::TlsSide;
@@ -59,7 +59,7 @@ pub(crate) struct Wanted {
     side: Box<TlsSide>,
     source: Source,
     /// The connection's place among all, and among those of its address.
-    _permit: OwnedSemaphorePermit,
+    _seat: Seat,
     _guest: Option<Guest>,
 }
 
@@ -80,14 +80,14 @@ pub(crate) enum Spoken {
 
 /// Whether HTTP/2 is wanted on a connection.
 pub(crate) fn spoken(client: Client) -> Spoken {
-    let Client { io, peer, entrance, since, _permit, guest } = client;
+    let Client { io, peer, entrance, since, _seat, guest } = client;
     match io.stream {
         Stream::Tls(side) if side.speaks_http2() => {
-            Spoken::Http2(Wanted { side, source: Source { peer, entrance }, _permit, _guest: guest })
+            Spoken::Http2(Wanted { side, source: Source { peer, entrance }, _seat, _guest: guest })
         }
         stream => {
             let io = Buffered::new(stream, io.buf);
-            Spoken::Other(Client { io, peer, entrance, since, _permit, guest })
+            Spoken::Other(Client { io, peer, entrance, since, _seat, guest })
         }
     }
 }
@@ -190,12 +190,11 @@ impl<C: Control> Requests<C> {
             self.given_up = self.given_up.saturating_add(1);
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
-        let Some(permit) = self.gw.room() else {
-            self.gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
+        let Some(seat) = self.gw.seat() else {
             return respond.send_reset(Reason::REFUSED_STREAM);
         };
         self.gw.stats.http2_streams.fetch_add(1, Ordering::Relaxed);
-        self.under_way.spawn(run(request, respond, self.source, permit, self.gw.clone()));
+        self.under_way.spawn(run(request, respond, self.source, seat, self.gw.clone()));
     }
 
     /// The next request that ends; `None` where none is under way.
@@ -214,7 +213,7 @@ async fn run<C: Control>(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     source: Source,
-    permit: OwnedSemaphorePermit,
+    seat: Seat,
     gw: Arc<Shared<C>>,
 ) -> Ended {
     let has_body = !request.body().is_end_stream();
@@ -230,7 +229,7 @@ async fn run<C: Control>(
     let Source { peer, entrance } = source;
     let since = Instant::now();
     // Among its address's connections it is the one that carries it that counts.
-    let client = Client { io, peer, entrance, since, _permit: permit, guest: None };
+    let client = Client { io, peer, entrance, since, _seat: seat, guest: None };
     let tunnel = tokio::select! {
         tunnel = Box::pin(http2_request(client, head, &gw)) => tunnel,
         // Whatever was being done for it is dropped.
