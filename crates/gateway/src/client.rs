@@ -61,7 +61,7 @@ pub(crate) async fn say(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    stream.flush().await
 }
 
 /// Where a connection came in.

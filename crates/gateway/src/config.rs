@@ -7,6 +7,7 @@ use std::time::Duration;
 use tollgate_types::{Cidr, ProxyType};
 use tollgate_wire::target::Target;
 
+use crate::certs::CertificateFiles;
 use crate::limits::GatewayLimits;
 
 /// How a gateway behaves. The defaults are those of the product, without listeners.
@@ -50,6 +51,10 @@ pub struct GatewayConfig {
     /// Further listeners of the platform (API, metrics, database): closed to customers even where
     /// their address is opened.
     pub own_addresses: Vec<SocketAddr>,
+    /// The certificate with which TLS is spoken to customers; without one it is not.
+    pub certificate: Option<CertificateFiles>,
+    /// Streams of one HTTP/2 connection at once.
+    pub http2_streams: u32,
     /// How often exits are probed that are left out, or that nobody uses; zero = never.
     pub probe_interval: Duration,
     /// What upstream proxies are asked for by a probe; nothing where it is `None`, only whether they
@@ -78,6 +83,8 @@ impl Default for GatewayConfig {
             allow_destinations: Vec::new(),
             blocked_ports: vec![25],
             own_addresses: Vec::new(),
+            certificate: None,
+            http2_streams: 100,
             probe_interval: Duration::from_secs(10),
             probe_target: None,
             drain_timeout: Duration::from_secs(30),

@@ -137,7 +137,8 @@ struct State {
     answered: AtomicBool,
     /// A byte of it has been relayed.
     relayed: AtomicBool,
-    /// The response ends with the connection, so that its end proves nothing to the client.
+    /// The response ends with the connection or the stream, so that its end proves nothing to the
+    /// client.
     ends_with_close: AtomicBool,
 }
 
@@ -302,9 +303,13 @@ impl Download<'_> {
                 101 => return Err(Failure::BadResponse),
                 100..=199 => {
                     // A client of HTTP/1.0 does not know interim responses (RFC 9110 §15.2).
-                    if self.head.version == Version::Http11 {
+                    if self.head.version != Version::Http10 {
                         self.relay_head(&response).await?;
                     }
+                }
+                // To Extended CONNECT it would say that the other protocol is spoken (RFC 8441 §5).
+                200..=299 if self.head.version == Version::Http2 && self.head.upgrade().is_some() => {
+                    return Err(Failure::BadResponse);
                 }
                 _ => return self.last(&response, buf).await,
             }
@@ -331,10 +336,12 @@ impl Download<'_> {
     async fn last(&self, response: &ResponseHead, buf: &mut Vec<u8>) -> Result<Final, Failure> {
         let framing = response.framing(&self.head.method);
         let until_close = framing == Framing::UntilClose;
-        let unchunk = framing == Framing::Chunked && self.head.version == Version::Http10;
+        let unchunk = framing == Framing::Chunked && self.head.version != Version::Http11;
         let sent = self.state.sent.load(Ordering::Relaxed);
         let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk && (self.may_stay)();
-        self.state.ends_with_close.store(until_close || unchunk, Ordering::Relaxed);
+        // A stream of HTTP/2 can be broken off whatever the framing.
+        let breaks_off = until_close || unchunk || self.head.version == Version::Http2;
+        self.state.ends_with_close.store(breaks_off, Ordering::Relaxed);
         let lead = self.begin_head(response, !client_stays, unchunk).await?;
         self.relay_body(BodyReader::new(framing), unchunk, lead, buf).await?;
         let upstream_stays = response.keep_alive() && sent && !until_close && buf.is_empty();

@@ -24,6 +24,7 @@ use tollgate_wire::username::{self, RouteParams};
 
 use crate::admit::{Guest, Guests, Places, Ticket};
 use crate::attempts::{Attempts, Login, Look};
+use crate::certs::{CertificateError, Certificates};
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The data folder could not be used.
     #[error("the gateway cannot keep its journal in its data folder: {0}")]
     Journal(#[source] io::Error),
+    /// The certificate cannot be used.
+    #[error("the gateway's certificate cannot be used: {0}")]
+    Certificate(#[from] CertificateError),
 }
 
 /// How far the gateway's life has got.
@@ -135,6 +139,8 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) grounds: Arc<Grounds>,
     pub(crate) dialer: Arc<Dialer>,
     health: Arc<Health>,
+    /// Where there is one, TLS is spoken to clients.
+    pub(crate) certificates: Option<Arc<Certificates>>,
     sessions: Arc<Sessions>,
     session_file: Arc<SessionFile>,
     attempts: Attempts,
@@ -184,6 +190,7 @@ impl<C: Control> Gateway<C> {
         run: Run<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
+        let certificates = config.certificate.clone().map(Certificates::load).transpose()?.map(Arc::new);
         let (ports, addresses) = bind(&config.listeners, &mut inherited)?;
         let static_ports = if config.static_proxies { inherit_static(&mut inherited)? } else { Vec::new() };
         inherited.close();
@@ -195,7 +202,8 @@ impl<C: Control> Gateway<C> {
         let purses = Purses::new(control.clone(), boot, journal, stats.clone());
         recover(&purses).await;
         let (phase, phases) = watch::channel(Phase::Running);
-        let parts = Parts { folder: run.folder, control, purses, stats, random, clock, phase: phases };
+        let parts =
+            Parts { folder: run.folder, control, purses, stats, certificates, random, clock, phase: phases };
         let shared = Arc::new(Shared::new(config, &addresses, parts));
         let keepers = shared.keep();
         for port in ports {
@@ -284,6 +292,15 @@ impl<C: Control> Gateway<C> {
         }
     }
 
+    /// Looks now whether the files of the certificate have changed, which is done every few seconds
+    /// anyway, and reads them if so. What comes of it is said in the log; where they are of no use, the
+    /// certificate stays the one before.
+    pub async fn reload_certificate(&self) {
+        if let Some(certificates) = &self.shared.certificates {
+            certificates.look_aside().await;
+        }
+    }
+
     /// Its counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.stats
@@ -296,6 +313,7 @@ struct Parts<'p, C: Control> {
     control: Arc<C>,
     purses: Arc<Purses<C>>,
     stats: Arc<Stats>,
+    certificates: Option<Arc<Certificates>>,
     random: StdRng,
     clock: Arc<dyn Clock>,
     phase: watch::Receiver<Phase>,
@@ -338,6 +356,7 @@ impl<C: Control> Shared<C> {
             grounds,
             dialer: Arc::new(dialer),
             health,
+            certificates: parts.certificates,
             sessions,
             session_file: Arc::new(session_file),
             attempts: Attempts::default(),
@@ -370,6 +389,7 @@ impl<C: Control> Shared<C> {
         if !self.config.probe_interval.is_zero() {
             keepers.push(tokio::spawn(self.prober().run()));
         }
+        keepers.extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.watch())));
         keepers
     }
 
@@ -683,7 +703,7 @@ impl<C: Control> Shared<C> {
         let _ = self.phase.clone().wait_for(|now| *now >= phase).await;
     }
 
-    fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
 }

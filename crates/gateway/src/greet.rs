@@ -34,6 +34,8 @@ pub(crate) enum Greeted {
     Socks(Box<SocksRequest>),
     /// SOCKS5 UDP ASSOCIATE.
     Associate(Box<AssociateRequest>),
+    /// TLS, under which it is to be found out anew.
+    Tls,
     /// Over: nothing (more) is to be said.
     Closed,
 }
@@ -74,7 +76,8 @@ pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, gw
                 say(&client.io.stream, &SOCKS4_REJECTED).await?;
                 Ok(Greeted::Closed)
             }
-            Protocol::Tls | Protocol::Unknown => Ok(Greeted::Closed),
+            Protocol::Tls => Ok(Greeted::Tls),
+            Protocol::Unknown => Ok(Greeted::Closed),
         }
     };
     match timeout_at(deadline, greeting).await {

@@ -146,7 +146,7 @@ impl<'t> Meter<'t> {
                 Err(_) => return Err(Broke::Writing(way)),
             }
         }
-        Ok(())
+        to.flush().await.map_err(|_| Broke::Writing(way))
     }
 
     /// Resolves when nothing has moved in either direction for the idle time.

@@ -20,11 +20,12 @@ use crate::dial::Upstream;
 use crate::forward::{Exchanged, Link, denial};
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
+use crate::http2::Spoken;
 use crate::identify::{Caller, Proof};
 use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
-use crate::udp;
+use crate::{http2, tls, udp};
 
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -39,7 +40,19 @@ pub(crate) struct Tunnel {
 /// Serves a client until it or we have had enough, or until there is a tunnel to be relayed.
 pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) -> Option<Box<Tunnel>> {
     let deadline = client.since + gw.limits().handshake_timeout;
-    match greet(&mut client, deadline, &gw).await {
+    let mut greeted = greet(&mut client, deadline, &gw).await;
+    if matches!(greeted, Greeted::Tls) {
+        client = Box::pin(tls::secure(client, deadline, &gw)).await?;
+        client = match http2::spoken(client) {
+            Spoken::Other(client) => client,
+            Spoken::Http2(wanted) => {
+                Box::pin(wanted.serve(deadline, &gw)).await;
+                return None;
+            }
+        };
+        greeted = greet(&mut client, deadline, &gw).await;
+    }
+    match greeted {
         Greeted::Http => http(client, deadline, &gw).await,
         Greeted::Socks(request) => match request.caller {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
@@ -53,7 +66,7 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) ->
             Box::pin(udp::serve(client, *request, &gw)).await;
             None
         }
-        Greeted::Closed => None,
+        Greeted::Tls | Greeted::Closed => None,
     }
 }
 
@@ -148,45 +161,83 @@ async fn http<C: Control>(
     let mut deadline = Some(first_deadline);
     let mut link = None;
     while let Some(head) = next_request(&mut client, deadline.take(), &limits, &mut link, gw).await {
-        let next = match &head.form {
-            _ if !gw.speaks_http(client.entrance) => {
-                let no = Refused::anybody(Refusal::Unsupported, "this static proxy speaks SOCKS5 only");
-                refuse_and_close(&client, &head, gw, &no).await
-            }
-            RequestTarget::Authority(target) => {
-                link = None;
-                let target = target.clone();
-                match connect(client, &head, &target, gw).await {
-                    Connected::Tunnel(tunnel) => return tunnel,
-                    Connected::Refused(back, next) => {
-                        client = back;
-                        next
-                    }
-                }
-            }
-            RequestTarget::Absolute { target, .. } => {
-                let target = target.clone();
-                forward(&mut client, &head, target, &mut link, &limits, gw).await
-            }
-            RequestTarget::Asterisk => answer_here(&client, &head).await,
-            RequestTarget::Origin => {
-                let no =
-                    Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
-                refuse_http(&client, Some(&head), gw, &no).await
-            }
-        };
-        match next {
-            Next::Request => {}
-            Next::Close => {
-                tunnel::close_gently(&client.io.stream).await;
-                return None;
-            }
-            // Without the end of the stream that a gentle close would send first.
-            Next::Reset => return None,
-            Next::Upgrade => return link.map(|link| link.into_tunnel(client)),
+        match answer(client, &head, &mut link, &limits, gw).await {
+            Answered::Request(back) => client = back,
+            Answered::Over(tunnel) => return tunnel,
         }
     }
     None
+}
+
+/// The request of an HTTP/2 stream, which is all that there is on it.
+pub(crate) async fn http2_request<C: Control>(
+    client: Client,
+    head: Result<RequestHead, HeadError>,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
+    match head {
+        Ok(head) => match answer(client, &head, &mut None, &gw.head_limits(), gw).await {
+            Answered::Request(_) => None,
+            Answered::Over(tunnel) => tunnel,
+        },
+        Err(error) => {
+            refuse_http(&client, None, gw, &bad_head(&error)).await;
+            tunnel::close_gently(&client.io.stream).await;
+            None
+        }
+    }
+}
+
+/// What a request came to.
+enum Answered {
+    /// The client may ask for more.
+    Request(Client),
+    /// There is nothing more to be asked on its connection, but there may be a tunnel.
+    Over(Option<Box<Tunnel>>),
+}
+
+/// Answers one request.
+async fn answer<C: Control>(
+    mut client: Client,
+    head: &RequestHead,
+    link: &mut Option<Link>,
+    limits: &Limits,
+    gw: &Shared<C>,
+) -> Answered {
+    let next = match &head.form {
+        _ if !gw.speaks_http(client.entrance) => {
+            let no = Refused::anybody(Refusal::Unsupported, "this static proxy speaks SOCKS5 only");
+            refuse_and_close(&client, head, gw, &no).await
+        }
+        RequestTarget::Authority(target) => {
+            *link = None;
+            match connect(client, head, target, gw).await {
+                Connected::Tunnel(tunnel) => return Answered::Over(tunnel),
+                Connected::Refused(back, next) => {
+                    client = back;
+                    next
+                }
+            }
+        }
+        RequestTarget::Absolute { target, .. } => {
+            forward(&mut client, head, target.clone(), link, limits, gw).await
+        }
+        RequestTarget::Asterisk => answer_here(&client, head).await,
+        RequestTarget::Origin => {
+            let no = Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
+            refuse_http(&client, Some(head), gw, &no).await
+        }
+    };
+    match next {
+        Next::Request => Answered::Request(client),
+        Next::Close => {
+            tunnel::close_gently(&client.io.stream).await;
+            Answered::Over(None)
+        }
+        // Without the end of the stream that a gentle close would send first.
+        Next::Reset => Answered::Over(None),
+        Next::Upgrade => Answered::Over(link.take().map(|link| link.into_tunnel(client))),
+    }
 }
 
 /// What a CONNECT came to.

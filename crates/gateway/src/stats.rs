@@ -87,6 +87,14 @@ pub struct Stats {
     pub udp_associations: AtomicU64,
     /// Absolute-form requests forwarded.
     pub forwarded_requests: AtomicU64,
+    /// TLS handshakes with clients that were done.
+    pub tls_handshakes: AtomicU64,
+    /// TLS handshakes with clients that failed.
+    pub tls_failures: AtomicU64,
+    /// HTTP/2 connections of clients.
+    pub http2_connections: AtomicU64,
+    /// Streams that were begun on them.
+    pub http2_streams: AtomicU64,
     /// Payload bytes from clients to targets.
     pub bytes_up: AtomicU64,
     /// Payload bytes from targets to clients.
@@ -145,6 +153,10 @@ impl Default for Stats {
             socks5_tunnels: AtomicU64::new(0),
             udp_associations: AtomicU64::new(0),
             forwarded_requests: AtomicU64::new(0),
+            tls_handshakes: AtomicU64::new(0),
+            tls_failures: AtomicU64::new(0),
+            http2_connections: AtomicU64::new(0),
+            http2_streams: AtomicU64::new(0),
             bytes_up: AtomicU64::new(0),
             bytes_down: AtomicU64::new(0),
             leases: AtomicU64::new(0),

@@ -6,8 +6,10 @@
 //! filled it: either way the next one would be in vain, so that readiness is forgotten at once and
 //! the system call that would only say so is saved.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,13 +18,19 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use crate::http2::Http2Stream;
 use crate::socket;
+use crate::tls::TlsSide;
 
 /// A connection to a peer.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// TCP as it is.
     Plain(TcpStream),
+    /// TLS over it.
+    Tls(Box<TlsSide>),
+    /// One stream of an HTTP/2 connection.
+    Http2(Arc<Http2Stream>),
 }
 
 /// What there is to read.
@@ -47,16 +55,20 @@ impl Stream {
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(socket) => Some(socket),
+            Self::Tls(_) | Self::Http2(_) => None,
         }
     }
 
     /// Where the peer reached us.
     ///
     /// # Errors
-    /// The connection is over.
+    /// The connection is over, or is a stream of HTTP/2.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Plain(socket) => socket.local_addr(),
+            Self::Tls(side) => side.local_addr(),
+            // Nobody who comes by one has to be told.
+            Self::Http2(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -67,6 +79,7 @@ impl Stream {
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.readable().await,
+            Self::Tls(_) | Self::Http2(_) => poll_fn(|cx| self.poll_readable(cx)).await,
         }
     }
 
@@ -77,6 +90,7 @@ impl Stream {
     pub(crate) async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Plain(socket) => socket.writable().await,
+            Self::Tls(_) | Self::Http2(_) => poll_fn(|cx| self.poll_writable(cx)).await,
         }
     }
 
@@ -87,6 +101,8 @@ impl Stream {
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(socket) => socket.poll_read_ready(cx),
+            Self::Tls(side) => side.poll_readable(cx),
+            Self::Http2(side) => side.poll_readable(cx),
         }
     }
 
@@ -97,16 +113,32 @@ impl Stream {
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(socket) => socket.poll_write_ready(cx),
+            Self::Tls(side) => side.poll_writable(cx),
+            Self::Http2(side) => side.poll_writable(cx),
         }
     }
 
-    /// Resolves when everything that was taken from us has been handed to the system.
+    /// Resolves when everything that was taken from us has been handed to the system, or to the
+    /// connection that carries a stream of HTTP/2: what waits there goes out with it.
     ///
     /// # Errors
     /// The connection failed.
-    pub(crate) fn poll_flush(&self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(side) => side.poll_writable(cx),
+            Self::Http2(side) => side.poll_alive(cx),
+        }
+    }
+
+    /// Waits for [`poll_flush`](Self::poll_flush).
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub(crate) async fn flush(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(_) | Self::Http2(_) => poll_fn(|cx| self.poll_flush(cx)).await,
         }
     }
 
@@ -120,6 +152,8 @@ impl Stream {
                 let room = buf.len();
                 once(socket, Interest::READABLE, room, || Ok(recv(socket, &mut *buf, RecvFlags::empty())?.0))
             }
+            Self::Tls(side) => side.try_read(buf),
+            Self::Http2(side) => side.try_read(buf),
         }
     }
 
@@ -135,6 +169,8 @@ impl Stream {
                     Ok(recv(socket, rustix::buffer::spare_capacity(buf), RecvFlags::empty())?.0)
                 })
             }
+            Self::Tls(side) => side.try_read_buf(buf),
+            Self::Http2(side) => side.try_read_buf(buf),
         }
     }
 
@@ -147,6 +183,8 @@ impl Stream {
             Self::Plain(socket) => once(socket, Interest::WRITABLE, bytes.len(), || {
                 Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
             }),
+            Self::Tls(side) => side.try_write(bytes),
+            Self::Http2(side) => side.try_write(bytes),
         }
     }
 
@@ -157,6 +195,8 @@ impl Stream {
                 // An error says that the connection is over already.
                 let _ = SockRef::from(socket).shutdown(Shutdown::Write);
             }
+            Self::Tls(side) => side.finish(),
+            Self::Http2(side) => side.finish(),
         }
     }
 
@@ -166,6 +206,8 @@ impl Stream {
             Self::Plain(socket) => {
                 let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
             }
+            Self::Tls(side) => side.break_off(),
+            Self::Http2(side) => side.break_off(),
         }
     }
 
@@ -173,6 +215,9 @@ impl Stream {
     pub(crate) fn notice_silence(&self) {
         match self {
             Self::Plain(socket) => socket::notice_silence(socket),
+            Self::Tls(side) => side.notice_silence(),
+            // The connection that carries it does that.
+            Self::Http2(_) => {}
         }
     }
 
@@ -186,6 +231,8 @@ impl Stream {
                 let mut byte = [0];
                 socket.try_io(Interest::READABLE, || Ok(recv(socket, &mut byte, RecvFlags::PEEK)?.0))
             }
+            Self::Tls(side) => return side.peek(),
+            Self::Http2(side) => return Ok(side.peek()),
         };
         match looked {
             Ok(0) => Ok(Pending::End),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tollgate_api::{ExitError, ExitStatus, LeftOutReason, Live, LiveConnection};
 use tollgate_core::Core;
 use tollgate_gateway::{
-    Bandwidth, Caps, ConnectionView, ExitTrouble, Gateway, GatewayConfig, GatewayLimits, Inherited, LeftOut,
-    Run, Stats, Traffic,
+    Bandwidth, Caps, CertificateFiles, ConnectionView, ExitTrouble, Gateway, GatewayConfig, GatewayLimits,
+    Inherited, LeftOut, Run, Stats, Traffic,
 };
 use tollgate_types::{Bytes, Clock, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
@@ -47,7 +47,7 @@ impl GatewayRole {
         data: &DataDir,
         own: Vec<SocketAddr>,
     ) -> anyhow::Result<Self> {
-        let config = config(settings, own);
+        let config = config(settings, own)?;
         let types = config.listeners.iter().map(|(_, proxy_type)| *proxy_type).collect();
         let folder = data.folder(FOLDER)?;
         let run = Run { folder: &folder, seed: random_bytes()? };
@@ -78,6 +78,11 @@ impl GatewayRole {
         self.gateway.reconfigure(limits(settings));
     }
 
+    /// Looks whether the files of the certificate have changed.
+    pub async fn reload_certificate(&self) {
+        self.gateway.reload_certificate().await;
+    }
+
     /// Takes nothing new, lets what runs go on for a while, settles everything.
     pub async fn drain(&self) {
         if let Err(error) = self.gateway.drain().await {
@@ -92,8 +97,14 @@ impl std::fmt::Debug for GatewayRole {
     }
 }
 
-fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
+fn config(settings: &Settings, own: Vec<SocketAddr>) -> anyhow::Result<GatewayConfig> {
     let gateway = &settings.gateway;
+    let certificate = match (&gateway.certificate, &gateway.certificate_key) {
+        (Some(chain), Some(key)) => Some(CertificateFiles { chain: chain.clone(), key: key.clone() }),
+        (None, None) => None,
+        (Some(_), None) => bail!("gateway.certificate needs gateway.certificate_key"),
+        (None, Some(_)) => bail!("gateway.certificate_key needs gateway.certificate"),
+    };
     let ports = [
         (&gateway.listen, None),
         (&gateway.residential, Some(ProxyType::Residential)),
@@ -118,6 +129,8 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         allow_destinations: gateway.allow_destinations.0.clone(),
         blocked_ports: gateway.blocked_ports.0.clone(),
         own_addresses: own,
+        certificate,
+        http2_streams: gateway.http2_streams,
         probe_interval: gateway.probe_interval,
         probe_target: gateway.probe_target.as_ref().map(|target| target.0.clone()),
         drain_timeout: settings.general.drain_timeout,
@@ -126,7 +139,7 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
     for (name, address) in &gateway.hosts.0 {
         config.hosts.entry(name.clone()).or_default().push(*address);
     }
-    config
+    Ok(config)
 }
 
 /// What can be changed while the gateway runs.
@@ -263,6 +276,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         ("socks5-udp", read(&stats.udp_associations)),
         ("http", read(&stats.forwarded_requests)),
     ];
+    let handshakes = [("done", read(&stats.tls_handshakes)), ("failed", read(&stats.tls_failures))];
     let bytes = [("up", read(&stats.bytes_up)), ("down", read(&stats.bytes_down))];
     let refusals: Vec<_> = stats.refusals().map(|(refusal, count)| (refusal.name(), count)).collect();
     let drops: Vec<_> = stats.drops().map(|(why, count)| (why.as_str(), count)).collect();
@@ -281,6 +295,9 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         counter("gateway_probe_failures", "Probes of exits that failed", &stats.probe_failures),
         counter("gateway_accepted", "Client connections accepted", &stats.accepted),
         counter("gateway_turned_away", "Client connections closed for want of room", &stats.turned_away),
+        counters("gateway_tls_handshakes", "TLS handshakes with clients", labelled("outcome", &handshakes)),
+        counter("gateway_http2_connections", "HTTP/2 connections of clients", &stats.http2_connections),
+        counter("gateway_http2_streams", "Requests that came by HTTP/2", &stats.http2_streams),
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),
         counters("gateway_bytes", "Payload bytes forwarded", labelled("direction", &bytes)),
         counters("gateway_refusals", "Refusals by reason", labelled("reason", &refusals)),

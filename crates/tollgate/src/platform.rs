@@ -149,6 +149,13 @@ impl Platform {
         }
     }
 
+    /// Looks whether the files of the gateway's certificate have changed.
+    pub async fn reload_certificate(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.reload_certificate().await;
+        }
+    }
+
     /// Drains: takes nothing new, lets what runs go on for a while, settles all usage, closes the
     /// database.
     pub async fn stop(self) {

@@ -48,6 +48,7 @@ async fn live(
         if let Err(error) = reload(log, &platform, &mut in_force, &reread) {
             tracing::error!(%error, "the settings were not read again; those before hold");
         }
+        platform.reload_certificate().await;
     }
     supervisor.stopping();
     drain(platform, signals).await

@@ -152,10 +152,19 @@ section! {
         head_bytes: usize = "65536" live,
         /// The most header fields of a head.
         head_fields: usize = "100" live,
+        /// A file with the certificate with which TLS is spoken to customers, in PEM form, and
+        /// behind it those that lead to one that they believe. Read again when it changes. Without
+        /// it TLS is not spoken.
+        certificate: Option<PathBuf> = "",
+        /// The file with its private key, in PEM form.
+        certificate_key: Option<PathBuf> = "",
+        /// Requests at once on one HTTP/2 connection of a client, tunnels included.
+        http2_streams: u32 = "100",
         /// How long a tunnel, or a connection that a client's requests are forwarded over, may live
         /// in all; 0s = as long as it likes.
         max_connection_time: Duration = "0s" live,
-        /// Client connections at once; fewer where there are not two file descriptors for each.
+        /// Client connections at once; fewer where there are not two file descriptors for each. Each
+        /// HTTP/2 request counts as one more.
         max_connections: usize = "20000" live,
         /// Connections at once of one account; 0 = no limit.
         max_connections_per_account: u32 = "0" live,

@@ -94,6 +94,24 @@ fn wrong_settings_keep_every_command_from_starting() {
 }
 
 #[test]
+fn a_certificate_that_is_of_no_use_keeps_the_server_from_starting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = folder.path().join("nothing.pem");
+    let nowhere = nowhere.to_str().expect("UTF-8");
+    let chain = ("TOLLGATE_GATEWAY__CERTIFICATE", nowhere);
+    let key = ("TOLLGATE_GATEWAY__CERTIFICATE_KEY", nowhere);
+    for (given, said) in [
+        (&[chain][..], "gateway.certificate needs gateway.certificate_key"),
+        (&[key], "gateway.certificate_key needs gateway.certificate"),
+        (&[chain, key], "nothing.pem cannot be read"),
+    ] {
+        let (code, _, error) = run(&["serve"], &[&server_settings(folder.path()), given].concat());
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
 fn openapi_is_a_document() {
     let (code, out, _) = run(&["openapi"], &[]);
     assert_eq!(code, Some(0));

@@ -1,6 +1,7 @@
 //! Who is let in at a static proxy's address, over which protocol, and who is told why not.
 
 use super::*;
+use crate::secure::{files, handshake, head, renew};
 
 #[tokio::test]
 async fn each_speaks_what_it_was_bought_for() {
@@ -36,6 +37,18 @@ async fn each_speaks_what_it_was_bought_for() {
             assert_eq!(client.rest().await, b"", "{protocol}");
         }
     }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_at_static_proxies_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = renew(folder.path());
+    let statics = Statics::with(|config| config.certificate = Some(files(folder.path()))).await;
+    let listen = statics.one().await;
+    let target = echo().await.to_string();
+    let mut tls = handshake(listen, &certificate, "proxy.test", &[]).await.unwrap();
+    tls.write_all(connect(&target, ONE).as_bytes()).await.unwrap();
+    assert!(head(&mut tls).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]
