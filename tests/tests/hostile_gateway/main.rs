@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod lab;
+mod load;
 mod reach;
 mod requests;
 mod responses;
