@@ -24,6 +24,7 @@ use crate::guard::{Blocked, Guard};
 use crate::health::{Health, Load};
 use crate::resolve::{ResolveError, Resolver};
 use crate::socket;
+use crate::stream::Stream;
 
 /// How long one address of a name may stay silent before the next is tried beside it (RFC 8305 §5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -44,14 +45,22 @@ pub(crate) struct Dialer {
 /// A connection towards the target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// What the target said already while the upstream proxy was answering.
     pub(crate) early: Vec<u8>,
     /// The exit; `None` for static proxies.
     pub(crate) exit: Option<ExitId>,
-    /// Where the connection leaves from, as a SOCKS reply tells it: unspecified through upstreams.
-    pub(crate) bound: SocketAddr,
+    /// Whether it goes to the target itself, and not through an upstream proxy.
+    straight: bool,
     _load: Option<Load>,
+}
+
+impl Upstream {
+    /// Where it leaves from, as a SOCKS reply tells it: unspecified through upstream proxies.
+    pub(crate) fn bound(&self) -> SocketAddr {
+        let socket = self.stream.socket().filter(|_| self.straight);
+        socket.and_then(|socket| socket.local_addr().ok()).unwrap_or(chain::UNSPECIFIED)
+    }
 }
 
 /// Which address connections leave from that go straight to the target.
@@ -124,9 +133,9 @@ impl Dialer {
             let Some(load) = self.health.enter(exit) else { continue };
             let until = share_of(deadline, exit, exits.len() - index);
             match self.attempt(exit, target, route, until).await {
-                Ok((stream, early, bound)) => {
+                Ok((stream, early, straight)) => {
                     let (exit, _load) = (Some(exit.id), Some(load));
-                    return Ok(Upstream { stream, early, exit, bound, _load });
+                    return Ok(Upstream { stream: stream.into(), early, exit, straight, _load });
                 }
                 Err(error) => {
                     let next_may = match error.blame {
@@ -156,8 +165,7 @@ impl Dialer {
         self.guard.target(target)?;
         let way = self.direct(target, Leave::FromRouted(ip));
         let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
-        let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
-        Ok(Upstream { stream, early: Vec::new(), exit: None, bound, _load: None })
+        Ok(Upstream { stream: stream.into(), early: Vec::new(), exit: None, straight: true, _load: None })
     }
 
     /// One try, by one exit; the exit's health learns from it.
@@ -167,7 +175,7 @@ impl Dialer {
         target: &Target,
         route: &RouteParams,
         until: Instant,
-    ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
+    ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
         let began = Instant::now();
         let way = self.go(exit, target, route);
         let result = timeout_at(until, way).await.unwrap_or_else(|_| Err(out_of_time(exit)));
@@ -187,26 +195,25 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
-    ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
+    ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
         match &exit.kind {
             ExitKind::Direct { bind_ip } => {
                 let stream = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From)).await?;
-                let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
-                Ok((stream, Vec::new(), bound))
+                Ok((stream, Vec::new(), true))
             }
             ExitKind::Http { address, credentials } => {
                 self.may_travel(target)?;
                 let login = login(credentials.as_ref(), exit, route);
                 let stream = self.to_exit(address).await?;
                 let early = chain::http(&stream, target, login.as_ref(), self.head_bytes).await?;
-                Ok((stream, early, chain::UNSPECIFIED))
+                Ok((stream, early, false))
             }
             ExitKind::Socks5 { address, credentials } => {
                 self.may_travel(target)?;
                 let login = login(credentials.as_ref(), exit, route);
                 let stream = self.to_exit(address).await?;
                 let early = chain::socks5(&stream, target, login.as_ref()).await?;
-                Ok((stream, early, chain::UNSPECIFIED))
+                Ok((stream, early, false))
             }
         }
     }
@@ -317,7 +324,7 @@ async fn connect(address: SocketAddr, leave: Leave) -> io::Result<TcpStream> {
         Leave::FromRouted(ip) => socket::leave_from_any(&socket, ip)?,
     }
     let stream = socket.connect(address).await?;
-    socket::prepare(&stream);
+    socket::send_at_once(&stream);
     Ok(stream)
 }
 

@@ -166,6 +166,7 @@ impl<C: Control> Gateway<C> {
         let done = self.shared.open.acquire_many(everyone);
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
+            self.shared.live.cut_all();
             // A connection that is dropped gives back what it holds; that takes no time to speak of.
             let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(everyone)).await;
         }
@@ -409,11 +410,6 @@ impl<C: Control> Shared<C> {
     /// Resolves when nothing new is to be begun.
     pub(crate) async fn draining(&self) {
         self.reached(Phase::Draining).await;
-    }
-
-    /// Resolves when everything must end.
-    pub(crate) async fn stopped(&self) {
-        self.reached(Phase::Stopped).await;
     }
 
     async fn reached(&self, phase: Phase) {

@@ -12,6 +12,7 @@ mod journal;
 mod keep;
 mod live;
 mod pace;
+mod pipe;
 mod purse;
 mod purses;
 mod report;
@@ -44,6 +45,7 @@ mod serve;
 mod sessions;
 mod socket;
 mod statics;
+mod stream;
 mod tunnel;
 
 pub use config::GatewayConfig;

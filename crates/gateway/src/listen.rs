@@ -79,10 +79,11 @@ impl Port {
     /// Accepts until the gateway drains, or this is dropped; the port closes with that.
     pub(crate) async fn accept<C: Control>(self, gw: Arc<Shared<C>>) {
         let mut next_log = Instant::now();
+        let mut draining = std::pin::pin!(gw.draining());
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = gw.draining() => return,
+                () = &mut draining => return,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -93,8 +94,7 @@ impl Port {
                         gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
                         continue;
                     };
-                    socket::prepare(&stream);
-                    let io = Buffered::new(stream, Vec::new());
+                    let io = Buffered::new(stream.into(), Vec::new());
                     let client = Client { io, peer: canonical(peer), entrance, _permit: permit };
                     tokio::spawn(run(client, gw.clone()));
                 }
@@ -133,6 +133,9 @@ impl Port {
 
 fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
+    // Accepted connections have what their listener has, without a further call for each.
+    socket::send_at_once(&socket);
+    socket::notice_silence(&socket);
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -142,10 +145,11 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Serves one client, until the gateway stops at the latest.
+/// Serves one client.
 async fn run<C: Control>(client: Client, gw: Arc<Shared<C>>) {
-    tokio::select! {
-        () = serve(client, gw.clone()) => {}
-        () = gw.stopped() => {}
+    // What it takes to get there is much more than a tunnel needs, which may rest for long: that has
+    // a place of its own, which is given back when the tunnel stands.
+    if let Some(tunnel) = Box::pin(serve(client, gw.clone())).await {
+        tunnel.run(&gw).await;
     }
 }

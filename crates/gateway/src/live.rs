@@ -159,6 +159,11 @@ impl Live {
         entry.map(|entry| entry.cut()).is_some()
     }
 
+    /// Ends all of them.
+    pub(crate) fn cut_all(&self) {
+        self.all().iter().for_each(|entry| entry.cut());
+    }
+
     /// Holds every connection against the newest directory, and cuts those that have lost their
     /// right.
     pub(crate) fn recheck(&self) {

@@ -2,18 +2,18 @@
 //! both count what was written, each direction at the far side's socket.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tollgate_types::LeaseDenied;
 
 use crate::funds::Funds;
 use crate::live::LiveConnection;
+use crate::stream::Stream;
 
 /// The most that is taken, read and written at once.
-pub(crate) const SLICE: usize = 64 * 1024;
+pub(crate) const SLICE: usize = 512 * 1024;
 
 /// A direction, seen from the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,9 @@ pub(crate) enum Broke {
 pub(crate) struct Meter<'t> {
     funds: &'t Funds,
     live: &'t LiveConnection,
-    last_moved: std::sync::Mutex<Instant>,
+    began: Instant,
+    /// When bytes moved last, in microseconds since it began.
+    last_moved: AtomicU64,
     idle_timeout: Duration,
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct Grant<'t> {
 impl<'t> Meter<'t> {
     /// A meter that calls the connection idle after so long without a byte in either direction.
     pub(crate) fn new(funds: &'t Funds, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
-        Self { funds, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
+        Self { funds, live, began: Instant::now(), last_moved: AtomicU64::new(0), idle_timeout }
     }
 
     /// Takes up to so many bytes; `None` while none are granted.
@@ -75,7 +77,7 @@ impl<'t> Meter<'t> {
     ///
     /// # Errors
     /// As [`Broke`]; what was written until then is counted.
-    pub(crate) async fn send(&self, way: Way, to: &TcpStream, bytes: &[u8]) -> Result<(), Broke> {
+    pub(crate) async fn send(&self, way: Way, to: &Stream, bytes: &[u8]) -> Result<(), Broke> {
         self.send_noting(way, to, bytes, &AtomicBool::new(false)).await
     }
 
@@ -84,7 +86,7 @@ impl<'t> Meter<'t> {
     pub(crate) async fn send_noting(
         &self,
         way: Way,
-        to: &TcpStream,
+        to: &Stream,
         bytes: &[u8],
         began: &AtomicBool,
     ) -> Result<(), Broke> {
@@ -113,21 +115,36 @@ impl<'t> Meter<'t> {
 
     /// Resolves when nothing has moved in either direction for the idle time.
     pub(crate) async fn idle(&self) {
+        while !self.idle_within(self.idle_timeout).await {}
+    }
+
+    /// Resolves when so much time has passed, or earlier when nothing has moved in either direction
+    /// for the idle time. Says whether it was the latter.
+    pub(crate) async fn idle_within(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
         loop {
-            let until = self.last_moved() + self.idle_timeout;
-            tokio::time::sleep_until(until).await;
-            if self.last_moved() + self.idle_timeout <= Instant::now() {
-                return;
+            sleep_until(end.min(self.idle_at())).await;
+            let now = Instant::now();
+            if self.idle_at() <= now {
+                return true;
+            }
+            if end <= now {
+                return false;
             }
         }
     }
 
+    fn idle_at(&self) -> Instant {
+        self.last_moved() + self.idle_timeout
+    }
+
     fn last_moved(&self) -> Instant {
-        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.began + Duration::from_micros(self.last_moved.load(Ordering::Relaxed))
     }
 
     fn moved(&self, way: Way, bytes: usize) {
-        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_moved.store(now, Ordering::Relaxed);
         match way {
             Way::Up => self.live.moved_up(bytes),
             Way::Down => self.live.moved_down(bytes),

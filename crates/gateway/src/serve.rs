@@ -28,8 +28,15 @@ use crate::tunnel::{self, Ended};
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Serves a client until it or we have had enough.
-pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
+/// A tunnel that stands: its client has been told so.
+pub(crate) struct Tunnel {
+    client: Client,
+    ticket: Ticket,
+    upstream: Upstream,
+}
+
+/// Serves a client until it or we have had enough, or until there is a tunnel to be relayed.
+pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) -> Option<Box<Tunnel>> {
     let deadline = Instant::now() + gw.config.handshake_timeout;
     let (peer, entrance) = (client.peer.ip(), client.entrance);
     let identify = |proof: &Proof| gw.identify(proof, peer, entrance);
@@ -39,28 +46,34 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
             Err(no) => refuse_socks(&client, &gw, &no.into()).await,
         },
-        Greeted::Closed => {}
+        Greeted::Closed => None,
     }
 }
 
 /// A SOCKS5 CONNECT, whose caller is known.
-async fn socks<C: Control>(client: Client, caller: Caller, target: Target, gw: &Shared<C>) {
+async fn socks<C: Control>(
+    client: Client,
+    caller: Caller,
+    target: Target,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
     match reach(gw, &client, caller, &target, "socks5").await {
         Ok((ticket, upstream)) => {
             gw.stats.socks5_tunnels.fetch_add(1, Ordering::Relaxed);
-            let granted = socks5::reply(Rep::Succeeded, upstream.bound);
-            tunnel(client, ticket, upstream, &granted, gw).await;
+            let granted = socks5::reply(Rep::Succeeded, upstream.bound());
+            establish(client, ticket, upstream, &granted).await
         }
         Err(refused) => refuse_socks(&client, gw, &refused).await,
     }
 }
 
-async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
+async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) -> Option<Box<Tunnel>> {
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
     if say(&client.io.stream, &reply).await.is_ok() {
         tunnel::close_gently(&client.io.stream).await;
     }
+    None
 }
 
 /// Admits the caller, and connects to his target.
@@ -76,28 +89,52 @@ async fn reach<C: Control>(
     Ok((ticket, upstream))
 }
 
-/// Tells the client that it is through, and relays.
-async fn tunnel<C: Control>(
+/// Tells the client that it is through.
+async fn establish(
     mut client: Client,
     ticket: Ticket,
     upstream: Upstream,
     granted: &[u8],
-    gw: &Shared<C>,
-) {
-    if say(&client.io.stream, granted).await.is_err() {
-        return;
-    }
+) -> Option<Box<Tunnel>> {
+    say(&client.io.stream, granted).await.ok()?;
     // What the head was read into is not needed any more, and a tunnel may rest for long.
     client.io.buf.shrink_to_fit();
-    let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
-    let (early_up, early_down) = (&client.io.buf, &upstream.early);
-    let cut = ticket.live.cut();
-    let ended = tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
-    tunnel_ended(&ticket, ended, gw);
+    Some(Box::new(Tunnel { client, ticket, upstream }))
+}
+
+impl Link {
+    /// After 101: from here on it is a tunnel.
+    fn into_tunnel(self, client: Client) -> Box<Tunnel> {
+        let Self { ticket, mut upstream, buf, .. } = self;
+        upstream.early = buf;
+        Box::new(Tunnel { client, ticket, upstream })
+    }
+}
+
+impl Tunnel {
+    /// Relays until it ends.
+    pub(crate) async fn run<C: Control>(mut self: Box<Self>, gw: &Shared<C>) {
+        let early_up = std::mem::take(&mut self.client.io.buf);
+        let early_down = std::mem::take(&mut self.upstream.early);
+        let Self { client, ticket, upstream } = &*self;
+        let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
+        let cut = std::pin::pin!(ticket.live.cut());
+        let ended =
+            tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
+        tracing::trace!(?ended, "a tunnel ended");
+        // One that was cut for want of funds is told to its owner like a refusal.
+        if let Ended::Broke(Broke::Denied(denied)) = ended {
+            gw.refused(&Refused::caller(&ticket.caller, denied.refusal(), denial(denied)));
+        }
+    }
 }
 
 /// The requests of an HTTP connection, one after the other.
-async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shared<C>) {
+async fn http<C: Control>(
+    mut client: Client,
+    first_deadline: Instant,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
     let limits = gw.head_limits();
     let mut deadline = Some(first_deadline);
     let mut link = None;
@@ -111,10 +148,12 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
                 link = None;
                 let target = target.clone();
                 match connect(client, &head, &target, gw).await {
-                    Some(back) => client = back,
-                    None => return,
+                    Connected::Tunnel(tunnel) => return tunnel,
+                    Connected::Refused(back, next) => {
+                        client = back;
+                        next
+                    }
                 }
-                Next::Request
             }
             RequestTarget::Absolute { target, .. } => {
                 let target = target.clone();
@@ -129,12 +168,23 @@ async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shar
         };
         match next {
             Next::Request => {}
-            Next::Close => return tunnel::close_gently(&client.io.stream).await,
+            Next::Close => {
+                tunnel::close_gently(&client.io.stream).await;
+                return None;
+            }
             // Without the end of the stream that a gentle close would send first.
-            Next::Reset => return,
-            Next::Upgrade => return upgraded(client, link, gw).await,
+            Next::Reset => return None,
+            Next::Upgrade => return link.map(|link| link.into_tunnel(client)),
         }
     }
+    None
+}
+
+/// What a CONNECT came to.
+enum Connected {
+    /// It stands; `None` where the client has gone meanwhile.
+    Tunnel(Option<Box<Tunnel>>),
+    Refused(Client, Next),
 }
 
 /// What becomes of a client's connection after a request.
@@ -205,31 +255,25 @@ async fn wait_for_more<C: Control>(
     }
 }
 
-/// CONNECT. Gives the client back where it may try again.
+/// CONNECT. Gives the client back where it was refused.
 async fn connect<C: Control>(
     client: Client,
     head: &RequestHead,
     target: &Target,
     gw: &Shared<C>,
-) -> Option<Client> {
+) -> Connected {
     let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
         Err(no) => no.into(),
         Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
                 gw.stats.connect_tunnels.fetch_add(1, Ordering::Relaxed);
-                tunnel(client, ticket, upstream, ESTABLISHED, gw).await;
-                return None;
+                return Connected::Tunnel(establish(client, ticket, upstream, ESTABLISHED).await);
             }
             Err(refused) => refused,
         },
     };
-    match refuse_http(&client, Some(head), gw, &refused).await {
-        Next::Request => Some(client),
-        Next::Close | Next::Reset | Next::Upgrade => {
-            tunnel::close_gently(&client.io.stream).await;
-            None
-        }
-    }
+    let next = refuse_http(&client, Some(head), gw, &refused).await;
+    Connected::Refused(client, next)
 }
 
 /// One absolute-form request: identified by its own credentials, over the kept way where that is
@@ -285,7 +329,7 @@ async fn forward<C: Control>(
             if !reset {
                 return Next::Close;
             }
-            crate::socket::break_off(&client.io.stream);
+            client.io.stream.break_off();
             Next::Reset
         }
         Exchanged::Stale => {
@@ -312,24 +356,6 @@ async fn exchange<C: Control>(
     gw: &Shared<C>,
 ) -> Exchanged {
     way.exchange(&mut client.io, head, limits, gw.config.idle_timeout).await
-}
-
-/// After 101: the connection is a tunnel from here on.
-async fn upgraded<C: Control>(client: Client, link: Option<Link>, gw: &Shared<C>) {
-    let Some(link) = link else { return };
-    let meter = Meter::new(&link.ticket.funds, &link.ticket.live, gw.config.idle_timeout);
-    let cut = link.ticket.live.cut();
-    let upstream = &link.upstream.stream;
-    let ended = tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;
-    tunnel_ended(&link.ticket, ended, gw);
-}
-
-/// A tunnel that was cut for want of funds is told to its owner like a refusal.
-fn tunnel_ended<C: Control>(ticket: &Ticket, ended: Ended, gw: &Shared<C>) {
-    tracing::trace!(?ended, "a tunnel ended");
-    if let Ended::Broke(Broke::Denied(denied)) = ended {
-        gw.refused(&Refused::caller(&ticket.caller, denied.refusal(), denial(denied)));
-    }
 }
 
 fn proof(head: &RequestHead) -> Proof {
