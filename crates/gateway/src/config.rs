@@ -39,6 +39,14 @@ pub struct GatewayConfig {
     /// Connections of one sub-account, of one listed address, or of one static proxy at once; 0 = no
     /// limit.
     pub max_connections_per_caller: u32,
+    /// Whether SOCKS5 UDP ASSOCIATE is served.
+    pub udp: bool,
+    /// UDP associations at once of one sub-account, of one listed address, or of one static proxy; 0 =
+    /// no limit. Their TCP connections are counted among the connections, too.
+    pub udp_associations_per_caller: u32,
+    /// The address that clients of ports for metered traffic are told to send datagrams to, where
+    /// that is not the one that they have connected to (behind NAT).
+    pub udp_public_address: Option<IpAddr>,
     /// Failed logins from one address within `failed_logins_window`; 0 = no limit.
     pub failed_logins: u32,
     /// The time in which a spent budget of failed logins comes back.
@@ -72,6 +80,9 @@ impl Default for GatewayConfig {
             keep_alive_timeout: Duration::from_secs(60),
             max_connections: 20_000,
             max_connections_per_caller: 5_000,
+            udp: true,
+            udp_associations_per_caller: 256,
+            udp_public_address: None,
             failed_logins: 100,
             failed_logins_window: Duration::from_secs(60),
             max_sessions: 1_000_000,

@@ -25,6 +25,7 @@ use crate::health::{Health, Load};
 use crate::resolve::{ResolveError, Resolver};
 use crate::socket;
 use crate::stream::Stream;
+use crate::udp::Outlet;
 
 /// How long one address of a name may stay silent before the next is tried beside it (RFC 8305 §5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -168,6 +169,39 @@ impl Dialer {
         Ok(Upstream { stream: stream.into(), early: Vec::new(), exit: None, straight: true, _load: None })
     }
 
+    /// Opens the way of an association's datagrams by the first of these exits that can, all of them
+    /// direct.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn outlet(&self, exits: &[Arc<Exit>]) -> Result<Outlet, DialError> {
+        let mut failed = None;
+        for exit in exits {
+            let ExitKind::Direct { bind_ip } = exit.kind else { continue };
+            let Some(load) = self.health.enter(exit) else { continue };
+            match Outlet::direct(exit.id, load, bind_ip) {
+                Ok(outlet) => return Ok(outlet),
+                Err(error) if socket::is_exhaustion(&error) => return Err(own_limits()),
+                Err(_) => {
+                    self.health.failed(exit.id, Instant::now());
+                    failed = Some(no_address());
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            DialError::new(Blame::Exit, Refusal::NoExit, "every matching exit is down or full")
+        }))
+    }
+
+    /// The same from a static proxy's own address.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn outlet_from(&self, ip: IpAddr) -> Result<Outlet, DialError> {
+        let failure = |error| if socket::is_exhaustion(&error) { own_limits() } else { no_address() };
+        Outlet::routed(ip).map_err(failure)
+    }
+
     /// One try, by one exit; the exit's health learns from it.
     async fn attempt(
         &self,
@@ -238,7 +272,10 @@ impl Dialer {
 
     /// The target's addresses that may be reached: those that pass, where at least one does. A name
     /// that means the gateway itself by any of its addresses is refused as a whole.
-    async fn checked_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn checked_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
         let resolved = match &target.host {
             Host::Ip(ip) => vec![*ip],
             Host::Name(name) => self.resolver.resolve(name).await.map_err(dns_failure)?,
@@ -338,11 +375,13 @@ fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
         Kind::ConnectionRefused => target(Refusal::ConnectionRefused, "the target refused the connection"),
         Kind::TimedOut => target(Refusal::Timeout, "the target did not answer"),
         // The address to leave from is gone from the machine, or all its ports are in use.
-        Kind::AddrNotAvailable | Kind::AddrInUse if leave != Leave::Any => {
-            DialError::new(Blame::Exit, Refusal::NoExit, "the address to leave from cannot be used")
-        }
+        Kind::AddrNotAvailable | Kind::AddrInUse if leave != Leave::Any => no_address(),
         _ => target(Refusal::Unreachable, "the target cannot be reached"),
     }
+}
+
+fn no_address() -> DialError {
+    DialError::new(Blame::Exit, Refusal::NoExit, "the address to leave from cannot be used")
 }
 
 fn own_limits() -> DialError {

@@ -218,7 +218,9 @@ pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
     match denied {
         LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",
         LeaseDenied::TrafficLimit => "the traffic limit of the sub-account is reached",
-        LeaseDenied::HeldElsewhere => "the last bytes are held by other connections",
+        LeaseDenied::HeldElsewhere | LeaseDenied::LimitHeldElsewhere => {
+            "the last bytes are held by other connections"
+        }
         LeaseDenied::Blocked => "the sub-account or the account is blocked",
         LeaseDenied::Unavailable => "funds cannot be checked just now",
     }

@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, Payer, ProxyType, Refusal,
-    StaticProtocol, Unavailable,
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, ExitKind, GatewayId, LeaseDenied, Payer, ProxyType,
+    Refusal, StaticProtocol, Unavailable,
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
@@ -44,6 +44,7 @@ use crate::sessions::Sessions;
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
+use crate::udp::Outlet;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
@@ -105,11 +106,13 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) stats: Arc<Stats>,
     /// What belongs to static proxies here.
     pub(crate) grounds: Arc<Grounds>,
-    dialer: Dialer,
+    pub(crate) dialer: Dialer,
     health: Arc<Health>,
     sessions: Sessions,
     attempts: Attempts,
     places: Arc<Places>,
+    /// UDP associations, which are connections too.
+    pub(crate) associations: Arc<Places>,
     /// One permit for each client connection.
     pub(crate) open: Arc<Semaphore>,
     notes: Notes,
@@ -243,6 +246,7 @@ impl<C: Control> Shared<C> {
             sessions: Sessions::new(config.max_sessions),
             attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
             places: Arc::new(Places::new(config.max_connections_per_caller)),
+            associations: Arc::new(Places::new(config.udp_associations_per_caller)),
             open: Arc::new(Semaphore::new(most_connections(&config))),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
@@ -384,14 +388,51 @@ impl<C: Control> Shared<C> {
         Ok(upstream)
     }
 
+    /// Where the datagrams of an admitted caller leave from: a direct exit, for datagrams do not pass
+    /// through others, or his static proxy's address.
+    pub(crate) fn outlet(&self, ticket: &Ticket) -> Result<Outlet, Refused> {
+        let opened = match &ticket.caller.service {
+            Service::Metered { payer, route } => self.direct_outlet(payer, route),
+            Service::Static(entry) => self.dialer.outlet_from(entry.exit_ip),
+        };
+        let outlet = opened.map_err(|error| Refused::unreached(&ticket.caller, error))?;
+        if let Some(exit) = outlet.exit {
+            ticket.live.set_exit(exit);
+        }
+        Ok(outlet)
+    }
+
+    fn direct_outlet(&self, payer: &Payer, params: &RouteParams) -> Result<Outlet, DialError> {
+        let directory = self.directory();
+        let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
+        let pool = directory.exits.of(payer.proxy_type).iter();
+        let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
+        let exits = self.route_among(payer, params, |exit| direct.contains(&exit))?;
+        let outlet = self.dialer.outlet(&exits)?;
+        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), outlet.exit) {
+            self.sessions.served_by(key, exit);
+        }
+        Ok(outlet)
+    }
+
     /// The exits to try for a payer, best first.
     fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_among(payer, params, |_| true)
+    }
+
+    /// The same among those that may serve.
+    fn route_among(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        may_serve: impl Fn(ExitId) -> bool,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
         let now = Instant::now();
         let draw = match SessionKey::of(payer, params) {
             Some(key) => self.sessions.used(key, sesstime(params), now),
             None => Draw::Any(self.random()),
         };
-        let healthy = |exit| self.health.is_healthy(exit, now);
+        let healthy = |exit| may_serve(exit) && self.health.is_healthy(exit, now);
         let exits = route(&self.directory(), payer, params, draw, healthy);
         if exits.is_empty() {
             let detail = "no healthy exit matches what was asked for";

@@ -30,6 +30,8 @@ pub(crate) enum Greeted {
     Http,
     /// SOCKS5 CONNECT.
     Socks(Box<SocksRequest>),
+    /// SOCKS5 UDP ASSOCIATE.
+    Associate(Box<AssociateRequest>),
     /// Over: nothing (more) is to be said.
     Closed,
 }
@@ -40,6 +42,15 @@ pub(crate) struct SocksRequest {
     pub(crate) caller: Result<Caller, TurnedAway>,
     /// Where to.
     pub(crate) target: Target,
+}
+
+/// A SOCKS5 UDP ASSOCIATE, not yet answered.
+pub(crate) struct AssociateRequest {
+    /// Who asks, or why he is to be refused with the reply.
+    pub(crate) caller: Result<Caller, TurnedAway>,
+    /// The port that the client says it will send from. The address that it names beside it is often
+    /// one that only its own network knows, and of no use.
+    pub(crate) port: Option<u16>,
 }
 
 /// Finds out what the client wants. `speaks_socks5` says whether that may be SOCKS5; `identify`
@@ -121,7 +132,11 @@ async fn request(client: &mut Client, caller: Result<Caller, TurnedAway>) -> io:
                 return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target })));
             }
             (Command::Connect, Err(_)) => Rep::General,
-            (Command::Bind | Command::UdpAssociate | Command::Other(_), _) => Rep::CommandNotSupported,
+            (Command::UdpAssociate, target) => {
+                let port = target.ok().map(|target| target.port);
+                return Ok(Greeted::Associate(Box::new(AssociateRequest { caller, port })));
+            }
+            (Command::Bind | Command::Other(_), _) => Rep::CommandNotSupported,
         },
         Some(Err(error)) => error.rep(),
     };

@@ -47,6 +47,7 @@ mod socket;
 mod statics;
 mod stream;
 mod tunnel;
+mod udp;
 
 pub use config::GatewayConfig;
 pub use control::Control;
@@ -54,4 +55,4 @@ pub use gateway::{Gateway, Run, StartError};
 pub use health::ExitStatus;
 pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
-pub use stats::Stats;
+pub use stats::{Dropped, Stats};

@@ -49,9 +49,9 @@ pub struct ConnectionInfo {
     pub username: String,
     /// The client's address.
     pub client: SocketAddr,
-    /// `host:port` asked for.
+    /// `host:port` asked for; `0.0.0.0:0` for UDP associations, which send to many.
     pub target: String,
-    /// `connect`, `socks5` or `http`.
+    /// `connect`, `socks5`, `socks5-udp` or `http`.
     pub protocol: &'static str,
     /// When it was admitted.
     pub since: Time,

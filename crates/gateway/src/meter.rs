@@ -65,6 +65,21 @@ impl<'t> Meter<'t> {
         (left > 0).then_some(Grant { meter: self, left })
     }
 
+    /// Takes exactly so many bytes, or none: for what goes as a whole or not at all.
+    pub(crate) fn take_whole(&'t self, want: usize) -> Option<Grant<'t>> {
+        let grant = Grant { meter: self, left: self.funds.take(want) };
+        // What falls short goes back.
+        (grant.left == want).then_some(grant)
+    }
+
+    /// Waits until [`Meter::take_whole`] may succeed.
+    ///
+    /// # Errors
+    /// So many bytes will not be granted any more: the connection must end.
+    pub(crate) async fn refill_whole(&self, want: usize) -> Result<(), Broke> {
+        self.funds.refill_whole(want).await.map_err(Broke::Denied)
+    }
+
     /// Waits until [`Meter::take`] may succeed.
     ///
     /// # Errors

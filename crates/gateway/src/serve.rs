@@ -24,6 +24,7 @@ use crate::identify::{Caller, Proof};
 use crate::meter::{Broke, Meter};
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
+use crate::udp;
 
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -44,8 +45,15 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) ->
         Greeted::Http => http(client, deadline, &gw).await,
         Greeted::Socks(request) => match request.caller {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
-            Err(no) => refuse_socks(&client, &gw, &no.into()).await,
+            Err(no) => {
+                refuse_socks(&client, &gw, &no.into()).await;
+                None
+            }
         },
+        Greeted::Associate(request) => {
+            udp::serve(client, *request, &gw).await;
+            None
+        }
         Greeted::Closed => None,
     }
 }
@@ -63,17 +71,19 @@ async fn socks<C: Control>(
             let granted = socks5::reply(Rep::Succeeded, upstream.bound());
             establish(client, ticket, upstream, &granted).await
         }
-        Err(refused) => refuse_socks(&client, gw, &refused).await,
+        Err(refused) => {
+            refuse_socks(&client, gw, &refused).await;
+            None
+        }
     }
 }
 
-async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) -> Option<Box<Tunnel>> {
+pub(crate) async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
     if say(&client.io.stream, &reply).await.is_ok() {
         tunnel::close_gently(&client.io.stream).await;
     }
-    None
 }
 
 /// Admits the caller, and connects to his target.

@@ -7,6 +7,66 @@ use tollgate_types::Refusal;
 /// How many kinds of refusal there are.
 const KINDS: usize = Refusal::ALL.len();
 
+/// How many reasons there are to drop a datagram.
+const REASONS: usize = Dropped::ALL.len();
+
+/// Why a datagram was dropped. The client is not told: nobody is sent anything for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dropped {
+    /// It came from somebody who is not the association's client.
+    Stranger,
+    /// Its header is cut short or no header, or names no target.
+    Malformed,
+    /// It is a fragment.
+    Fragment,
+    /// Its destination is not allowed.
+    Blocked,
+    /// Its destination's name does not resolve.
+    Unresolved,
+    /// Too many wait for names to resolve.
+    Busy,
+    /// There is no way to its destination from where the association leaves.
+    Unreachable,
+    /// The system's buffer to the next hop is full.
+    Congested,
+    /// It came from somebody whom the client has not sent anything to.
+    Unsolicited,
+    /// With the header it is longer than a datagram can be.
+    TooLarge,
+}
+
+impl Dropped {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Stranger,
+        Self::Malformed,
+        Self::Fragment,
+        Self::Blocked,
+        Self::Unresolved,
+        Self::Busy,
+        Self::Unreachable,
+        Self::Congested,
+        Self::Unsolicited,
+        Self::TooLarge,
+    ];
+
+    /// As metrics call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stranger => "stranger",
+            Self::Malformed => "malformed",
+            Self::Fragment => "fragment",
+            Self::Blocked => "blocked",
+            Self::Unresolved => "unresolved",
+            Self::Busy => "busy",
+            Self::Unreachable => "unreachable",
+            Self::Congested => "congested",
+            Self::Unsolicited => "unsolicited",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
 /// What the gateway has been doing since it was started.
 #[derive(Debug)]
 pub struct Stats {
@@ -18,6 +78,8 @@ pub struct Stats {
     pub connect_tunnels: AtomicU64,
     /// Tunnels opened by SOCKS5.
     pub socks5_tunnels: AtomicU64,
+    /// UDP associations opened.
+    pub udp_associations: AtomicU64,
     /// Absolute-form requests forwarded.
     pub forwarded_requests: AtomicU64,
     /// Payload bytes from clients to targets.
@@ -50,6 +112,7 @@ pub struct Stats {
     /// Reports of static proxies' traffic that could not be told then.
     pub static_report_failures: AtomicU64,
     refusals: [AtomicU64; KINDS],
+    dropped: [AtomicU64; REASONS],
 }
 
 impl Default for Stats {
@@ -59,6 +122,7 @@ impl Default for Stats {
             turned_away: AtomicU64::new(0),
             connect_tunnels: AtomicU64::new(0),
             socks5_tunnels: AtomicU64::new(0),
+            udp_associations: AtomicU64::new(0),
             forwarded_requests: AtomicU64::new(0),
             bytes_up: AtomicU64::new(0),
             bytes_down: AtomicU64::new(0),
@@ -75,6 +139,7 @@ impl Default for Stats {
             static_reports: AtomicU64::new(0),
             static_report_failures: AtomicU64::new(0),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
+            dropped: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 }
@@ -87,8 +152,36 @@ impl Stats {
         }
     }
 
+    /// Counts a dropped datagram.
+    pub fn dropped(&self, why: Dropped) {
+        if let Some(counter) = self.dropped.get(why as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many datagrams were dropped for each reason.
+    pub fn drops(&self) -> impl Iterator<Item = (Dropped, u64)> + '_ {
+        Dropped::ALL.iter().zip(&self.dropped).map(|(why, count)| (*why, count.load(Ordering::Relaxed)))
+    }
+
     /// How many refusals of each kind there were.
     pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
         Refusal::ALL.iter().zip(&self.refusals).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_counted_apart() {
+        let stats = Stats::default();
+        for (times, why) in (1..).zip(Dropped::ALL) {
+            (0..times).for_each(|_| stats.dropped(why));
+        }
+        for ((times, why), counted) in (1..).zip(Dropped::ALL).zip(stats.drops()) {
+            assert_eq!(counted, (why, times), "{}", why.as_str());
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! the system call that would only say so is saved.
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,6 +47,16 @@ impl Stream {
     pub(crate) fn socket(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(socket) => Some(socket),
+        }
+    }
+
+    /// Where the peer reached us.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(socket) => socket.local_addr(),
         }
     }
 

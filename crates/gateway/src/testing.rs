@@ -227,7 +227,8 @@ impl FakeControl {
             .saturating_sub(taken(&mut state.leases.values().filter(account).map(|lease| lease.granted)));
         let is_held = state.leases.values().filter(account).any(|lease| lease.granted > lease.used);
         match of_funds.min(of_limit).min(ask.want.get()).min(state.largest) {
-            0 if of_funds > 0 || is_held => Err(LeaseDenied::HeldElsewhere),
+            0 if of_limit == 0 => Err(LeaseDenied::LimitHeldElsewhere),
+            0 if is_held => Err(LeaseDenied::HeldElsewhere),
             0 => Err(LeaseDenied::BalanceEmpty),
             granted => {
                 let id = LeaseId::new(i64::try_from(state.leases.len()).unwrap() + 1);

@@ -103,6 +103,9 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         keep_alive_timeout: gateway.keep_alive_timeout,
         max_connections: gateway.max_connections,
         max_connections_per_caller: gateway.max_connections_per_caller,
+        udp: gateway.udp,
+        udp_associations_per_caller: gateway.udp_associations_per_caller,
+        udp_public_address: gateway.udp_public_address,
         failed_logins: gateway.failed_logins,
         failed_logins_window: FAILED_LOGINS_WINDOW,
         max_sessions: gateway.max_sessions,
@@ -188,10 +191,12 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     let tunnels = [
         ("connect", read(&stats.connect_tunnels)),
         ("socks5", read(&stats.socks5_tunnels)),
+        ("socks5-udp", read(&stats.udp_associations)),
         ("http", read(&stats.forwarded_requests)),
     ];
     let bytes = [("up", read(&stats.bytes_up)), ("down", read(&stats.bytes_down))];
     let refusals: Vec<_> = stats.refusals().map(|(refusal, count)| (refusal.name(), count)).collect();
+    let drops: Vec<_> = stats.drops().map(|(why, count)| (why.as_str(), count)).collect();
     let exits = gateway.exit_status();
     let healthy = exits.iter().filter(|(_, status)| status.healthy).count();
     let counters = |name, help, values| Reading { name, help, kind: Kind::Counter, values };
@@ -208,6 +213,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),
         counters("gateway_bytes", "Payload bytes forwarded", labelled("direction", &bytes)),
         counters("gateway_refusals", "Refusals by reason", labelled("reason", &refusals)),
+        counters("gateway_udp_dropped", "Datagrams dropped by reason", labelled("reason", &drops)),
         counter("gateway_leases", "Leases asked for", &stats.leases),
         counter("gateway_leases_denied", "Leases asked for in vain", &stats.leases_denied),
         counter("gateway_settlements", "Usage reports settled", &stats.settles),

@@ -211,6 +211,12 @@ pub fn fuzz_socks5(data: &[u8]) {
     }
     if let Ok(datagram) = socks5::parse_datagram(data) {
         assert!(data.ends_with(datagram.payload));
+        if let socks5::Destination::Address(from) = datagram.to {
+            let mut room = [0; socks5::DATAGRAM_HEADER_MAX];
+            let begins = socks5::datagram_header(from, &mut room);
+            let again = [room.get(begins..).unwrap_or_default(), datagram.payload].concat();
+            assert_eq!(again, data, "a header is written as it is read");
+        }
     }
 }
 

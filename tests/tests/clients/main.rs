@@ -267,3 +267,34 @@ async fn python_gets_through_and_is_told_why_not() {
     }
     shop.is_billed_exactly().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pysocks_sends_datagrams_and_is_answered_by_who_they_were_for() {
+    if are_skipped() {
+        return;
+    }
+    let shop = Shop::open().await;
+    let echo = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let port = echo.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        let mut room = vec![0; 1 << 16];
+        while let Ok((length, from)) = echo.recv_from(&mut room).await {
+            let exit = from.ip().to_string();
+            assert_eq!(exit, "127.0.0.12", "it leaves by the exit that was asked for");
+            echo.send_to(&room[..length], from).await.expect("an answer");
+        }
+    });
+    let sizes = [0, 1, 512, 1400, 20_000];
+    let case = json!({
+        "gateway": shop.world.gateway().to_string(), "user": format!("{USER}-country-de"),
+        "password": PASSWORD, "hosts": ["127.0.0.1", "origin.test"], "port": port, "sizes": sizes,
+    });
+    let mut command = Command::new(python().await);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/datagrams.py"));
+    let output = run(command, case.to_string()).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let answers: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let expected: Vec<Value> =
+        sizes.iter().map(|size| json!({ "size": size, "peer": ["127.0.0.1", port] })).collect();
+    assert_eq!(answers, json!([&expected[..], &expected[..]].concat()), "{said}");
+}

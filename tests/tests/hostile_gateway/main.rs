@@ -2,6 +2,7 @@
 //! carries the number of its row; `docs/hostile.md` says for each row where it is tested.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod datagrams;
 mod lab;
 mod load;
 mod reach;

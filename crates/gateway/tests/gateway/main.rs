@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails there")]
 
+mod datagrams;
 mod exits;
 mod forwarding;
 mod metering;

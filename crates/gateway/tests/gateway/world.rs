@@ -81,7 +81,7 @@ impl Control for FakeControl {
         let free = books.funds.entry(of).or_insert(1 << 40);
         let granted = (*free).min(ask.want.get());
         if granted == 0 {
-            return Err(if held { LeaseDenied::HeldElsewhere } else { LeaseDenied::TrafficLimit });
+            return Err(if held { LeaseDenied::LimitHeldElsewhere } else { LeaseDenied::TrafficLimit });
         }
         *free -= granted;
         let id = LeaseId::new(i64::try_from(books.leases.len()).unwrap() + 1);

@@ -8,6 +8,7 @@
 mod layers;
 mod value;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -149,6 +150,14 @@ section! {
         /// Connections at once of one sub-account, of one whitelisted address, or of one static
         /// proxy; 0 = no limit.
         max_connections_per_caller: u32 = "5000",
+        /// Whether SOCKS5 UDP ASSOCIATE is served: datagrams, on ports that the system chooses.
+        udp: bool = "true",
+        /// UDP associations at once of one sub-account, of one whitelisted address, or of one static
+        /// proxy; 0 = no limit. Each needs up to four file descriptors.
+        udp_associations_per_caller: u32 = "256",
+        /// The address that clients of ports for metered traffic are told to send their datagrams
+        /// to, where that is not the one that they have connected to: the gateway is behind NAT.
+        udp_public_address: Option<IpAddr> = "",
         /// Failed logins a minute from one address; 0 = no limit.
         failed_logins: u32 = "100",
         /// Sticky sessions that are remembered.

@@ -171,6 +171,16 @@ impl Value for String {
     }
 }
 
+impl Value for IpAddr {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be an IP address".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 /// Which of the program's roles a process plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Roles {
@@ -431,6 +441,7 @@ mod tests {
         assert_eq!(round_trip::<Listen>("0.0.0.0:1, [::]:2").as_deref(), Some("0.0.0.0:1,[::]:2"));
         assert_eq!(round_trip::<Listen>("").as_deref(), Some(""));
         assert_eq!(round_trip::<Hosts>("A.b=::1,c=1.2.3.4").as_deref(), Some("a.b=::1,c=1.2.3.4"));
+        assert_eq!(round_trip::<Option<IpAddr>>("2001:db8::1").as_deref(), Some("2001:db8::1"));
         assert_eq!(round_trip::<Ports>("25,465").as_deref(), Some("25,465"));
         assert_eq!(round_trip::<Roles>("gateway, api").as_deref(), Some("api,gateway"));
         assert_eq!(
@@ -461,6 +472,9 @@ mod tests {
             assert!(Hosts::parse(wrong).is_err(), "{wrong}");
         }
         assert!(Ports::parse("25;26").is_err());
+        for wrong in ["localhost", "1.2.3.4:5", "[::1]", "1.2.3"] {
+            assert!(Option::<IpAddr>::parse(wrong).is_err(), "{wrong}");
+        }
         assert!(ZoneName::parse("Mars/Olympus").is_err());
         assert!(AdminToken::parse("short").is_err());
         assert!(AdminToken::parse("a token with blanks in between").is_err());

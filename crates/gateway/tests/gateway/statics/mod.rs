@@ -1,6 +1,7 @@
 //! Static proxies: one listener per port whatever the number of addresses, the address that was
 //! bought at the other end, and rights that end within a second.
 
+mod datagrams;
 mod ending;
 mod entering;
 mod leaving;
