@@ -290,7 +290,7 @@ async fn pysocks_sends_datagrams_and_is_answered_by_who_they_were_for() {
         "password": PASSWORD, "hosts": ["127.0.0.1", "origin.test"], "port": port, "sizes": sizes,
     });
     let mut command = Command::new(python().await);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/datagrams.py"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/datagrams.py"));
     let output = run(command, case.to_string()).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let answers: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
