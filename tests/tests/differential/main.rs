@@ -1,6 +1,8 @@
 //! Our understanding of HTTP/1 and SOCKS5 held against that of others: hyper's server reads what the
-//! gateway forwards, hyper-util's SOCKS5 client enters by it.
+//! gateway forwards, its client what the gateway answers, and hyper-util's SOCKS5 client enters by it.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod responses;
 
 use std::convert::Infallible;
 use std::fs;
@@ -262,6 +264,18 @@ async fn hyper_finds_the_requests_of_the_corpus_that_we_find() {
     assert!(tried > 20 && forwarded > 5, "{tried} files, {forwarded} requests");
 }
 
+/// A body in the chunked coding.
+fn in_chunks(chunks: &[Vec<u8>], extension: &str, trailer: &str) -> Vec<u8> {
+    let mut body = Vec::new();
+    for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+        body.extend(format!("{:x}{extension}\r\n", chunk.len()).bytes());
+        body.extend(chunk);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("0\r\n{trailer}\r\n").bytes());
+    body
+}
+
 /// How a body is written.
 fn bodies() -> impl Strategy<Value = (String, Vec<u8>)> {
     let content = || prop::collection::vec(any::<u8>(), 0..60);
@@ -272,14 +286,7 @@ fn bodies() -> impl Strategy<Value = (String, Vec<u8>)> {
         select(&["", "X-T: v\r\n"][..]),
     )
         .prop_map(|(chunks, extension, trailer)| {
-            let mut body = Vec::new();
-            for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
-                body.extend(format!("{:x}{extension}\r\n", chunk.len()).bytes());
-                body.extend(chunk);
-                body.extend(b"\r\n");
-            }
-            body.extend(format!("0\r\n{trailer}\r\n").bytes());
-            ("Transfer-Encoding: chunked\r\n".to_owned(), body)
+            ("Transfer-Encoding: chunked\r\n".to_owned(), in_chunks(&chunks, extension, trailer))
         });
     // What is almost right, and must be refused by us before hyper hears of it.
     let wrong = select(
