@@ -16,8 +16,8 @@ usage: cargo run --release -p tollgate-bench -- [options]
   --rounds N        how often everything is measured, in turns (default 5, at most 50)
   --quick           small sizes and one round: shows that it works, the figures mean little
   --only A,B        these subjects only: tollgate tinyproxy squid dante microsocks haproxy relay
-  --measure A,B     these measurements only: idle bulk connections requests api
-                    static settle capacity
+  --measure A,B     these measurements only: idle bulk connections requests
+                    pingpong api static settle capacity
   --install-peers   first install missing peers with apt-get (needs root)
   --out FOLDER      where results.md and results.json go (default: bench/out)
 ";
@@ -86,6 +86,8 @@ pub(crate) struct Sizes {
     pub(crate) connections: u64,
     /// Absolute-form requests.
     pub(crate) requests: u64,
+    /// Small messages at a steady pace.
+    pub(crate) messages: u64,
     /// Idle tunnels.
     pub(crate) idle: u64,
     /// Calls of each API method.
@@ -110,7 +112,8 @@ const FULL: Sizes = Sizes {
     bulk_many: 4 * GIB,
     connections: 6_000,
     requests: 20_000,
-    idle: 2_000,
+    messages: 20_000,
+    idle: 4_000,
     api_calls: 10_000,
     statics: 10_000,
     admissions: 10_000,
@@ -124,6 +127,7 @@ const QUICK: Sizes = Sizes {
     bulk_many: 256 * MIB,
     connections: 200,
     requests: 500,
+    messages: 2_000,
     idle: 100,
     api_calls: 200,
     statics: 200,
@@ -172,7 +176,8 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Command> 
 }
 
 const SUBJECTS: &[&str] = &["tollgate", "tinyproxy", "squid", "dante", "microsocks", "haproxy", "relay"];
-const MEASURES: &[&str] = &["idle", "bulk", "connections", "requests", "api", "static", "settle", "capacity"];
+const MEASURES: &[&str] =
+    &["idle", "bulk", "connections", "requests", "pingpong", "api", "static", "settle", "capacity"];
 
 /// A comma-separated list of known names.
 fn names(list: &str, known: &[&str]) -> Result<Vec<String>> {

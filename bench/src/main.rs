@@ -20,10 +20,12 @@ mod capacity;
 #[path = "capacity_absent.rs"]
 mod capacity;
 mod client;
+mod goals;
 mod machine;
 mod measure;
 mod origin;
 mod peers;
+mod pingpong;
 mod platform;
 mod postgres;
 mod process;

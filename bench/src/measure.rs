@@ -70,6 +70,7 @@ impl Taken {
             figure("per second", self.per_second(count)),
             figure("p50 µs", quantile(&latencies, 500)),
             figure("p99 µs", quantile(&latencies, 990)),
+            figure("p99.9 µs", quantile(&latencies, 999)),
         ]
     }
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::goals;
 use crate::machine::Machine;
 use crate::measure::Figure;
 
@@ -22,6 +23,8 @@ pub(crate) enum Table {
     Connections,
     /// Absolute-form requests.
     Requests,
+    /// Small messages at a steady pace.
+    PingPong,
     /// Calls of the JSON API.
     Api,
     /// What a platform with static addresses costs at rest.
@@ -43,6 +46,7 @@ impl Table {
             Self::BulkMany => "Throughput, 32 tunnels",
             Self::Connections => "New connections (handshake, 1 KiB each way, close), 16 clients",
             Self::Requests => "GET of 1 KiB on kept connections, 16 clients",
+            Self::PingPong => "Messages of 64 bytes there and back, 50 tunnels, 2,000 a second",
             Self::Api => "API calls, 8 clients",
             Self::Statics => "Static addresses: start-up and memory",
             Self::Admission => "Static addresses: from connecting to the first byte of CONNECT's answer",
@@ -59,6 +63,7 @@ impl Table {
             Self::BulkMany => "bulk_32",
             Self::Connections => "connections",
             Self::Requests => "requests",
+            Self::PingPong => "pingpong",
             Self::Api => "api",
             Self::Statics => "static",
             Self::Admission => "static_admission",
@@ -127,12 +132,29 @@ impl Report {
         let mut text = String::from("# Tollgate beside other proxies\n\n");
         let _ = writeln!(text, "{}\n\n{}", self.what, self.machine.markdown());
         text += "Each figure is the median of the rounds, with its smallest and largest value in brackets. \
-                 `× best` compares the first figure with the best of the other proxies.\n";
+                 `× best` compares the first figure with the best of the other proxies, `× relay` with the \
+                 bare relay.\n\n";
+        text += &goals::markdown(self);
         for (table, rows) in &self.tables {
             text += "\n";
             text += &table_markdown(*table, rows);
         }
         text
+    }
+
+    /// The medians of a figure of every subject whose name begins so.
+    pub(crate) fn medians(&self, table: Table, figure: &str, subject: &str) -> Vec<(&str, f64)> {
+        let rows = self.tables.get(&table).into_iter().flatten();
+        rows.filter(|found| found.row.subject.starts_with(subject))
+            .filter_map(|found| Some((found.row.subject.as_str(), found.median(figure)?)))
+            .collect()
+    }
+
+    /// The best of the other proxies by a figure, and its median.
+    pub(crate) fn best_peer(&self, table: Table, figure: &str) -> Option<(&str, f64)> {
+        let rows = self.tables.get(&table)?.iter().filter(|found| found.row.is_peer);
+        rows.filter_map(|found| Some((found.row.subject.as_str(), found.median(figure)?)))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     /// All values.
@@ -159,6 +181,10 @@ impl Found {
         self.figures.iter().find(|(found, _)| *found == name).map(|(_, values)| values.as_slice())
     }
 
+    fn median(&self, name: &str) -> Option<f64> {
+        self.values(name).map(|values| Spread::of(values).median)
+    }
+
     fn json(&self, table: Table) -> Value {
         let figures = self.figures.iter().map(|(name, values)| {
             let spread = Spread::of(values);
@@ -183,14 +209,20 @@ fn table_markdown(table: Table, rows: &[Found]) -> String {
         names.push("");
     }
     let first = names.first().copied().unwrap_or_default();
-    let median = |found: &Found| found.values(first).map(|values| Spread::of(values).median);
+    let median = |found: &Found| found.median(first);
     let peers = rows.iter().filter(|found| found.row.is_peer);
     let best =
         peers.filter_map(median).min_by(f64::total_cmp).filter(|best| table.is_compared() && *best > 0.0);
+    let floor = rows.iter().find(|found| found.row.subject.starts_with("relay")).and_then(median);
+    let floor = floor.filter(|floor| table.is_compared() && *floor > 0.0);
     let mut head = vec!["".to_owned()];
     head.extend(names.iter().map(|name| (*name).to_owned()));
-    if best.is_some() {
-        head.insert(2, "× best".to_owned());
+    let ratios: Vec<(&str, f64)> = [("× best", best), ("× relay", floor)]
+        .into_iter()
+        .filter_map(|(name, other)| Some((name, other?)))
+        .collect();
+    for (at, (name, _)) in ratios.iter().enumerate() {
+        head.insert(2 + at, (*name).to_owned());
     }
     let mut text =
         format!("## {}\n\n| {} |\n|{}\n", table.title(), head.join(" | "), "---|".repeat(head.len()));
@@ -201,8 +233,9 @@ fn table_markdown(table: Table, rows: &[Found]) -> String {
                 .iter()
                 .map(|name| found.values(name).map_or_else(String::new, |values| Spread::of(values).text())),
         );
-        if let Some(best) = best {
-            cells.insert(2, median(found).map_or_else(String::new, |median| format!("{:.2}", median / best)));
+        for (at, (_, other)) in ratios.iter().enumerate() {
+            let ratio = median(found).map_or_else(String::new, |median| format!("{:.2}", median / other));
+            cells.insert(2 + at, ratio);
         }
         if let (Some(failure), Some(cell)) = (found.failures.first(), cells.get_mut(1)) {
             let times = if found.figures.is_empty() {
@@ -246,7 +279,7 @@ impl Spread {
 }
 
 /// With as many digits as a reader can use.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

@@ -14,6 +14,7 @@ use crate::machine::Machine;
 use crate::measure;
 use crate::origin::Origin;
 use crate::peers::{PEERS, Peer};
+use crate::pingpong;
 use crate::platform;
 use crate::postgres::Cluster;
 use crate::process::{Daemon, free_port};
@@ -204,6 +205,7 @@ impl Round<'_> {
             ("bulk", Table::BulkMany),
             ("connections", Table::Connections),
             ("requests", Table::Requests),
+            ("pingpong", Table::PingPong),
         ] {
             if options.wants_measure(measure) {
                 tables.push(table);
@@ -245,6 +247,7 @@ impl Round<'_> {
                 Table::BulkMany => measure::bulk(daemon, door, origin, 32, sizes.bulk_many).await,
                 Table::Connections => measure::connections(daemon, door, origin, sizes.connections).await,
                 Table::Requests => measure::requests(daemon, door, origin, sizes.requests).await,
+                Table::PingPong => pingpong::measure(daemon, door, origin, sizes.messages).await,
                 Table::Idle
                 | Table::Api
                 | Table::Statics

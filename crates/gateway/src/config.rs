@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tollgate_types::{Cidr, ProxyType};
+use tollgate_wire::target::Target;
 
 /// How a gateway behaves. The defaults are those of the product, without listeners.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct GatewayConfig {
     pub connect_timeout: Duration,
     /// For one name to resolve.
     pub dns_timeout: Duration,
+    /// The name servers to ask; none = the system's.
+    pub dns_servers: Vec<SocketAddr>,
     /// The most answers that are kept of the name servers.
     pub dns_cache_entries: u64,
     /// Names (lower-case) that are answered from here without asking a name server.
@@ -60,6 +63,11 @@ pub struct GatewayConfig {
     /// Further listeners of the platform (API, metrics, database): closed to customers even where
     /// their address is opened.
     pub own_addresses: Vec<SocketAddr>,
+    /// How often exits are probed that are left out, or that nobody uses; zero = never.
+    pub probe_interval: Duration,
+    /// What upstream proxies are asked for by a probe; nothing where it is `None`, only whether they
+    /// can be reached.
+    pub probe_target: Option<Target>,
     /// How long running connections may go on when the gateway stops.
     pub drain_timeout: Duration,
 }
@@ -74,6 +82,7 @@ impl Default for GatewayConfig {
             head_fields: 100,
             connect_timeout: Duration::from_secs(10),
             dns_timeout: Duration::from_secs(5),
+            dns_servers: Vec::new(),
             dns_cache_entries: 8192,
             hosts: HashMap::new(),
             idle_timeout: Duration::from_secs(300),
@@ -89,6 +98,8 @@ impl Default for GatewayConfig {
             allow_destinations: Vec::new(),
             blocked_ports: vec![25],
             own_addresses: Vec::new(),
+            probe_interval: Duration::from_secs(10),
+            probe_target: None,
             drain_timeout: Duration::from_secs(30),
         }
     }

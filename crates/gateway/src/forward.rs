@@ -76,13 +76,15 @@ impl Link {
         self.buf.is_empty() && matches!(self.upstream.stream.peek(), Ok(Pending::Nothing))
     }
 
-    /// Sends one request and relays its response.
+    /// Sends one request and relays its response. `may_stay` says, when the response comes, whether
+    /// the client's connection may go on after it.
     pub(crate) async fn exchange(
         &mut self,
         client: &mut Buffered,
         head: &RequestHead,
         limits: &Limits,
         idle_timeout: Duration,
+        may_stay: &(dyn Fn() -> bool + Sync),
     ) -> Exchanged {
         let reused = std::mem::replace(&mut self.used, true);
         let meter = &Meter::new(&self.ticket.funds, &self.ticket.live, idle_timeout);
@@ -90,7 +92,8 @@ impl Link {
         let upstream = &self.upstream.stream;
         let state = State::default();
         let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
-        let down = Download { client: &client.stream, upstream, meter, limits, head, state: &state };
+        let down =
+            Download { client: &client.stream, upstream, meter, limits, head, may_stay, state: &state };
         let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut, &state).await;
         state.conclude(ended, head, reused)
     }
@@ -283,6 +286,7 @@ struct Download<'e> {
     meter: &'e Meter<'e>,
     limits: &'e Limits,
     head: &'e RequestHead,
+    may_stay: &'e (dyn Fn() -> bool + Sync),
     state: &'e State,
 }
 
@@ -329,7 +333,7 @@ impl Download<'_> {
         let until_close = framing == Framing::UntilClose;
         let unchunk = framing == Framing::Chunked && self.head.version == Version::Http10;
         let sent = self.state.sent.load(Ordering::Relaxed);
-        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk;
+        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk && (self.may_stay)();
         self.state.ends_with_close.store(until_close || unchunk, Ordering::Relaxed);
         let lead = self.begin_head(response, !client_stays, unchunk).await?;
         self.relay_body(BodyReader::new(framing), unchunk, lead, buf).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,16 +31,21 @@ use crate::funds::Funds;
 use crate::guard::Guard;
 use crate::health::{ExitStatus, Health};
 use crate::identify::{Caller, Proof, Service, TurnedAway, identify};
+use crate::inherit::Inherited;
 use crate::journal::Journal;
 use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
 use crate::ports::{Grounds, Ports};
+use crate::probe::Prober;
 use crate::purses::Purses;
 use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
-use crate::route::{Draw, SessionKey, route};
+use crate::route::{Condition, Draw, SessionKey, route};
+use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
+use crate::spare::Spare;
+use crate::standing::{LeftOut, Standing, Standings};
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
@@ -48,6 +53,8 @@ use crate::udp::Outlet;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
+/// How often exits are chosen for one request that are full when they are tried.
+const ROUTE_AGAIN: u32 = 16;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -106,13 +113,18 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) stats: Arc<Stats>,
     /// What belongs to static proxies here.
     pub(crate) grounds: Arc<Grounds>,
-    pub(crate) dialer: Dialer,
+    pub(crate) dialer: Arc<Dialer>,
     health: Arc<Health>,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    session_file: Arc<SessionFile>,
     attempts: Attempts,
     places: Arc<Places>,
     /// UDP associations, which are connections too.
     pub(crate) associations: Arc<Places>,
+    /// Everybody who accepts connections listens to it, until he does not any more.
+    pub(crate) accepting: watch::Sender<()>,
+    /// What is left when no file descriptors are.
+    pub(crate) spare: Spare,
     /// One permit for each client connection.
     pub(crate) open: Arc<Semaphore>,
     notes: Notes,
@@ -134,7 +146,25 @@ impl<C: Control> Gateway<C> {
         run: Run<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let (ports, addresses) = bind(&config.listeners)?;
+        Self::start_on(Inherited::default(), config, control, run, clock).await
+    }
+
+    /// The same with sockets that are listening already. Each becomes the port of the setting with
+    /// its address; those on every address of the machine that are no setting's are for static
+    /// proxies, and what is left is closed.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_on(
+        mut inherited: Inherited,
+        config: GatewayConfig,
+        control: Arc<C>,
+        run: Run<'_>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let (ports, addresses) = bind(&config.listeners, &mut inherited)?;
+        let static_ports = if config.static_proxies { inherit_static(&mut inherited)? } else { Vec::new() };
+        inherited.close();
         let mut random = StdRng::from_seed(run.seed);
         let fresh_id = GatewayId::new(positive(&mut random));
         let boot = BootId::new(positive(&mut random));
@@ -143,7 +173,7 @@ impl<C: Control> Gateway<C> {
         let purses = Purses::new(control.clone(), boot, journal, stats.clone());
         recover(&purses).await;
         let (phase, phases) = watch::channel(Phase::Running);
-        let parts = Parts { control, purses, stats, random, clock, phase: phases };
+        let parts = Parts { folder: run.folder, control, purses, stats, random, clock, phase: phases };
         let shared = Arc::new(Shared::new(config, &addresses, parts));
         let keepers = shared.keep();
         for port in ports {
@@ -151,6 +181,7 @@ impl<C: Control> Gateway<C> {
         }
         if shared.config.static_proxies {
             let mut ports = Ports::new(shared.clone(), shared.directory.clone());
+            static_ports.into_iter().for_each(|(port, bound)| ports.inherit(port, bound));
             ports.match_directory();
             tokio::spawn(ports.run());
         }
@@ -166,7 +197,11 @@ impl<C: Control> Gateway<C> {
     pub async fn drain(&self) -> Result<(), Unavailable> {
         self.phase.send_replace(Phase::Draining);
         let everyone = self.shared.all_permits();
-        let done = self.shared.open.acquire_many(everyone);
+        let done = async {
+            // Who still waits to be accepted comes in first.
+            self.shared.accepting.closed().await;
+            self.shared.open.acquire_many(everyone).await.map(drop)
+        };
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
             self.shared.live.cut_all();
@@ -176,7 +211,8 @@ impl<C: Control> Gateway<C> {
         for keeper in &self.keepers {
             keeper.abort();
         }
-        let (settled, ()) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain());
+        let saved = self.shared.session_file.clone().save_if_changed();
+        let (settled, (), _) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain(), saved);
         settled
     }
 
@@ -210,7 +246,8 @@ impl<C: Control> Gateway<C> {
 }
 
 /// What a gateway is put together from.
-struct Parts<C: Control> {
+struct Parts<'p, C: Control> {
+    folder: &'p Path,
     control: Arc<C>,
     purses: Arc<Purses<C>>,
     stats: Arc<Stats>,
@@ -220,13 +257,21 @@ struct Parts<C: Control> {
 }
 
 impl<C: Control> Shared<C> {
-    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<C>) -> Self {
-        let health = Arc::new(Health::default());
+    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<'_, C>) -> Self {
+        let health = Arc::new(Health::new(Instant::now()));
+        let sessions = Arc::new(Sessions::new(config.max_sessions));
+        let session_file =
+            SessionFile::open(parts.folder, config.max_sessions, sessions.clone(), parts.clock.clone());
         let own = listening.iter().chain(&config.own_addresses).copied().collect();
         let grounds = Arc::new(Grounds::new(parts.control.directory()));
         let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
         let dialer = Dialer {
-            resolver: Resolver::new(config.hosts.clone(), config.dns_cache_entries, config.dns_timeout),
+            resolver: Resolver::new(
+                config.hosts.clone(),
+                &config.dns_servers,
+                config.dns_cache_entries,
+                config.dns_timeout,
+            ),
             guard: guard.with_statics(grounds.clone()),
             health: health.clone(),
             connect_timeout: config.connect_timeout,
@@ -241,12 +286,15 @@ impl<C: Control> Shared<C> {
             live: Arc::new(Live::new(parts.control.directory(), parts.clock.clone())),
             stats: parts.stats,
             grounds,
-            dialer,
+            dialer: Arc::new(dialer),
             health,
-            sessions: Sessions::new(config.max_sessions),
+            sessions,
+            session_file: Arc::new(session_file),
             attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
             places: Arc::new(Places::new(config.max_connections_per_caller)),
             associations: Arc::new(Places::new(config.udp_associations_per_caller)),
+            accepting: watch::Sender::new(()),
+            spare: Spare::new(),
             open: Arc::new(Semaphore::new(most_connections(&config))),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
@@ -264,7 +312,26 @@ impl<C: Control> Shared<C> {
         let telling = tokio::spawn(async move { tallies.run().await });
         let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
         let tidying = tidy(self.directory.clone(), self.health.clone());
-        vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)]
+        let saving = self.session_file.clone().run();
+        let mut keepers =
+            vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying), tokio::spawn(saving)];
+        if !self.config.probe_interval.is_zero() {
+            keepers.push(tokio::spawn(self.prober().run()));
+        }
+        keepers
+    }
+
+    fn prober(&self) -> Prober {
+        let mut seed = [0; 32];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
+        Prober {
+            dialer: self.dialer.clone(),
+            directory: self.directory.clone(),
+            target: self.config.probe_target.clone(),
+            interval: self.config.probe_interval,
+            random: StdRng::from_seed(seed),
+            stats: self.stats.clone(),
+        }
     }
 
     fn all_permits(&self) -> u32 {
@@ -333,8 +400,9 @@ impl<C: Control> Shared<C> {
         target: &Target,
         protocol: &'static str,
     ) -> Result<Ticket, Refused> {
-        if *self.phase.borrow() != Phase::Running {
-            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway is shutting down"));
+        // While the gateway drains, who was accepted before is served.
+        if *self.phase.borrow() == Phase::Stopped {
+            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
         }
         let place = self
             .places
@@ -380,8 +448,7 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let exits = self.route(payer, params)?;
-        let upstream = self.dialer.dial(&exits, target, params).await?;
+        let upstream = self.dial_routed(payer, params, target).await?;
         if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
             self.sessions.served_by(key, exit);
         }
@@ -407,36 +474,56 @@ impl<C: Control> Shared<C> {
         let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
         let pool = directory.exits.of(payer.proxy_type).iter();
         let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
-        let exits = self.route_among(payer, params, |exit| direct.contains(&exit))?;
-        let outlet = self.dialer.outlet(&exits)?;
+        let exits = self.route_by(payer, params, &Among { moment: self.moment(), may_serve: &direct })?;
+        let outlet = self.dialer.outlet(&exits, payer.account)?;
         if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), outlet.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(outlet)
     }
 
-    /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_among(payer, params, |_| true)
+    fn moment(&self) -> Moment<'_> {
+        Moment { standings: self.health.standings(), now: Instant::now(), health: &self.health }
     }
 
-    /// The same among those that may serve.
-    fn route_among(
+    /// Dials by the exits that are chosen, and chooses anew where a crowd was quicker.
+    async fn dial_routed(
         &self,
         payer: &Payer,
         params: &RouteParams,
-        may_serve: impl Fn(ExitId) -> bool,
+        target: &Target,
+    ) -> Result<Upstream, DialError> {
+        let mut tries = 0;
+        loop {
+            let exits = self.route(payer, params)?;
+            tries += 1;
+            match self.dialer.dial(&exits, target, params, payer.account).await {
+                Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
+                dialled => return dialled,
+            }
+        }
+    }
+
+    /// The exits to try for a payer, best first.
+    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_by(payer, params, &self.moment())
+    }
+
+    /// The same under a condition of the caller's.
+    fn route_by(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let now = Instant::now();
         let draw = match SessionKey::of(payer, params) {
-            Some(key) => self.sessions.used(key, sesstime(params), now),
+            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
-        let healthy = |exit| may_serve(exit) && self.health.is_healthy(exit, now);
-        let exits = route(&self.directory(), payer, params, draw, healthy);
+        let exits = route(&self.directory(), payer, params, draw, condition);
         if exits.is_empty() {
-            let detail = "no healthy exit matches what was asked for";
-            return Err(DialError::new(Blame::Exit, Refusal::NoExit, detail));
+            let detail = "no exit that matches what was asked for is healthy and has room";
+            return Err(DialError::new(Blame::Target, Refusal::NoExit, detail));
         }
         Ok(exits)
     }
@@ -446,6 +533,11 @@ impl<C: Control> Shared<C> {
         self.stats.refused(refused.refusal);
         self.notes.note(refused);
         tracing::debug!(refusal = %refused.refusal, detail = %refused.detail, "refused");
+    }
+
+    /// Whether nothing new is to be begun. Who was accepted before is still served, once.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
     }
 
     /// Resolves when nothing new is to be begun.
@@ -463,6 +555,43 @@ impl<C: Control> Shared<C> {
     }
 }
 
+/// The exits as they are when one is chosen.
+struct Moment<'h> {
+    standings: Standings,
+    now: Instant,
+    health: &'h Health,
+}
+
+impl Condition for Moment<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        self.standings.of(exit, self.now)
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.health.is_full(exit)
+    }
+}
+
+/// The same where only some come into question.
+struct Among<'h> {
+    moment: Moment<'h>,
+    may_serve: &'h HashSet<ExitId>,
+}
+
+impl Condition for Among<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        if self.may_serve.contains(&exit) {
+            self.moment.standing(exit)
+        } else {
+            Standing::Out(LeftOut::Failures)
+        }
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.moment.is_full(exit)
+    }
+}
+
 /// Forgets the health of exits that are gone from the directory.
 async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health>) {
     while directory.changed().await.is_ok() {
@@ -472,16 +601,32 @@ async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health
     }
 }
 
-fn bind(listeners: &[(SocketAddr, Option<ProxyType>)]) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
+fn bind(
+    listeners: &[(SocketAddr, Option<ProxyType>)],
+    inherited: &mut Inherited,
+) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
     let mut ports = Vec::new();
     let mut addresses = Vec::new();
     for (address, proxy_type) in listeners.iter().copied() {
         let failed = |source| StartError::Listen { address, source };
-        let port = Port::bind(address, proxy_type).map_err(failed)?;
+        let port = match inherited.take(address) {
+            Some(socket) => Port::inherit(socket, proxy_type),
+            None => Port::bind(address, proxy_type),
+        };
+        let port = port.map_err(failed)?;
         addresses.push(port.address().map_err(failed)?);
         ports.push(port);
     }
     Ok((ports, addresses))
+}
+
+fn inherit_static(inherited: &mut Inherited) -> Result<Vec<(u16, Port)>, StartError> {
+    let take = |(port, socket)| {
+        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let failed = |source| StartError::Listen { address, source };
+        Port::inherit_everywhere(socket).map(|bound| (port, bound)).map_err(failed)
+    };
+    inherited.take_everywhere().into_iter().map(take).collect()
 }
 
 /// Settles what the run before left, however long that takes: before it is settled the control plane

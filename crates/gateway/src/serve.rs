@@ -51,7 +51,8 @@ pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) ->
             }
         },
         Greeted::Associate(request) => {
-            udp::serve(client, *request, &gw).await;
+            // Apart, so that others do not carry the room that it needs.
+            Box::pin(udp::serve(client, *request, &gw)).await;
             None
         }
         Greeted::Closed => None,
@@ -256,6 +257,8 @@ async fn wait_for_more<C: Control>(
             }
         };
         tokio::select! {
+            // A request that has come is answered, also where the gateway drains.
+            biased;
             filled = timeout_at(give_up, fill(&client.io.stream, &mut client.io.buf)) => {
                 return matches!(filled, Ok(Ok(1..))).then_some(());
             }
@@ -365,7 +368,8 @@ async fn exchange<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Exchanged {
-    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout).await
+    let may_stay = || !gw.is_draining();
+    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout, &may_stay).await
 }
 
 fn proof(head: &RequestHead) -> Proof {

@@ -111,6 +111,10 @@ pub struct Stats {
     pub static_reports: AtomicU64,
     /// Reports of static proxies' traffic that could not be told then.
     pub static_report_failures: AtomicU64,
+    /// Probes of exits.
+    pub probes: AtomicU64,
+    /// Probes of exits that failed, or did not come to an end.
+    pub probe_failures: AtomicU64,
     refusals: [AtomicU64; KINDS],
     dropped: [AtomicU64; REASONS],
 }
@@ -138,6 +142,8 @@ impl Default for Stats {
             static_ports_failed: AtomicU64::new(0),
             static_reports: AtomicU64::new(0),
             static_report_failures: AtomicU64::new(0),
+            probes: AtomicU64::new(0),
+            probe_failures: AtomicU64::new(0),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
             dropped: std::array::from_fn(|_| AtomicU64::new(0)),
         }

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tollgate_api::{ExitStatus, Live, LiveConnection};
+use tollgate_api::{ExitError, ExitStatus, LeftOutReason, Live, LiveConnection};
 use tollgate_core::Core;
-use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Run, Stats, Traffic};
-use tollgate_types::{Bytes, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
+use tollgate_gateway::{
+    ConnectionView, ExitTrouble, Gateway, GatewayConfig, Inherited, LeftOut, Run, Stats, Traffic,
+};
+use tollgate_types::{Bytes, Clock, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
 use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
+use crate::descriptors;
 use crate::metrics::{Kind, Reading, Source};
 use crate::settings::Settings;
 
@@ -30,13 +33,15 @@ pub struct GatewayRole {
 }
 
 impl GatewayRole {
-    /// Starts the gateway. `own` are the platform's other listeners, which no customer may reach.
+    /// Starts the gateway, on the sockets that were inherited where the settings have their
+    /// addresses. `own` are the platform's other listeners, which no customer may reach.
     ///
     /// # Errors
     /// A port that cannot be listened on, or a journal that cannot be kept.
     pub async fn start(
         core: &Core,
         settings: &Settings,
+        inherited: Inherited,
         data: &DataDir,
         own: Vec<SocketAddr>,
     ) -> anyhow::Result<Self> {
@@ -45,7 +50,7 @@ impl GatewayRole {
         let folder = data.folder(FOLDER)?;
         let run = Run { folder: &folder, seed: random_bytes()? };
         let control = Arc::new(InProcess(core.clone()));
-        let gateway = Gateway::start(config, control, run, Arc::new(SystemClock)).await;
+        let gateway = Gateway::start_on(inherited, config, control, run, Arc::new(SystemClock)).await;
         let gateway = Arc::new(gateway.context("the gateway cannot be started")?);
         Ok(Self { gateway, core: core.clone(), types })
     }
@@ -99,9 +104,10 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         head_fields: gateway.head_fields,
         connect_timeout: gateway.connect_timeout,
         dns_timeout: gateway.dns_timeout,
+        dns_servers: gateway.dns_servers.0.clone(),
         idle_timeout: gateway.idle_timeout,
         keep_alive_timeout: gateway.keep_alive_timeout,
-        max_connections: gateway.max_connections,
+        max_connections: descriptors::fit(gateway.max_connections),
         max_connections_per_caller: gateway.max_connections_per_caller,
         udp: gateway.udp,
         udp_associations_per_caller: gateway.udp_associations_per_caller,
@@ -112,6 +118,8 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         allow_destinations: gateway.allow_destinations.0.clone(),
         blocked_ports: gateway.blocked_ports.0.clone(),
         own_addresses: own,
+        probe_interval: gateway.probe_interval,
+        probe_target: gateway.probe_target.as_ref().map(|target| target.0.clone()),
         drain_timeout: settings.general.drain_timeout,
         ..GatewayConfig::default()
     };
@@ -137,11 +145,15 @@ impl Live for GatewayLive {
     }
 
     fn exits(&self) -> Vec<ExitStatus> {
+        let now = SystemClock.now();
         let show = |(id, status): (ExitId, tollgate_gateway::ExitStatus)| ExitStatus {
             id,
             healthy: status.healthy,
             latency: (status.latency_micros > 0).then(|| Duration::from_micros(status.latency_micros)),
             connections: status.connections,
+            failure_percent: percent(status.recent_failures, status.recent_attempts),
+            last_error: status.last_trouble.map(error_word),
+            left_out: status.left_out.map(|(why, lasts)| (reason_word(why), now.minus(lasts))),
         };
         self.gateway.exit_status().into_iter().map(show).collect()
     }
@@ -169,6 +181,29 @@ impl GatewayLive {
             sent: Bytes::new(view.bytes_up),
             received: Bytes::new(view.bytes_down),
         }
+    }
+}
+
+/// So much of a whole, rounded down; of nothing, `None`.
+fn percent(part: u32, whole: u32) -> Option<u32> {
+    let percent = (u64::from(part) * 100).checked_div(u64::from(whole))?;
+    u32::try_from(percent).ok()
+}
+
+const fn error_word(trouble: ExitTrouble) -> ExitError {
+    match trouble {
+        ExitTrouble::Unreachable => ExitError::Unreachable,
+        ExitTrouble::Silent => ExitError::Silent,
+        ExitTrouble::LoginRefused => ExitError::LoginRefused,
+        ExitTrouble::Broken => ExitError::Broken,
+        ExitTrouble::NoLocalAddress => ExitError::NoLocalAddress,
+    }
+}
+
+const fn reason_word(why: LeftOut) -> LeftOutReason {
+    match why {
+        LeftOut::Failures => LeftOutReason::Failures,
+        LeftOut::Outlier => LeftOutReason::Outlier,
     }
 }
 
@@ -205,9 +240,11 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy as u64),
         gauge(
             "gateway_exits_left_out",
-            "Exits left out for failures in a row",
+            "Exits left out for failures in a row, or for far more failures than others",
             (exits.len() - healthy) as u64,
         ),
+        counter("gateway_probes", "Probes of exits that are left out or idle", &stats.probes),
+        counter("gateway_probe_failures", "Probes of exits that failed", &stats.probe_failures),
         counter("gateway_accepted", "Client connections accepted", &stats.accepted),
         counter("gateway_turned_away", "Client connections closed for want of room", &stats.turned_away),
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),

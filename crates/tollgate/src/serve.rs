@@ -3,31 +3,52 @@
 use std::process::ExitCode;
 
 use secrecy::ExposeSecret as _;
+use tollgate_gateway::Inherited;
 use tollgate_types::ProxyType;
 
 use crate::lifecycle::{Signals, Wish};
 use crate::platform::{Addresses, Platform};
 use crate::settings::{Layers, Settings, SettingsError, effective};
+use crate::supervisor::Supervisor;
 use crate::telemetry::LogControl;
 
-/// Runs until somebody asks it to end. `reread` gathers the settings anew for SIGHUP.
+/// Runs until somebody asks it to end, on the sockets that it was handed and on those that are
+/// missing. `reread` gathers the settings anew for SIGHUP.
 ///
 /// # Errors
 /// What keeps it from starting.
 pub async fn serve(
     layers: Layers,
     log: &LogControl,
+    supervisor: &Supervisor,
+    sockets: Inherited,
+    reread: impl Fn() -> Result<Layers, SettingsError>,
+) -> anyhow::Result<ExitCode> {
+    let life = live(layers, log, supervisor, sockets, reread);
+    tokio::select! {
+        ended = life => ended,
+        never = supervisor.keep_telling() => match never {},
+    }
+}
+
+async fn live(
+    layers: Layers,
+    log: &LogControl,
+    supervisor: &Supervisor,
+    sockets: Inherited,
     reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let settings = Settings::read(&layers)?;
-    let Some(platform) = start(&settings, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
+    let Some(platform) = start(&settings, sockets, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
     announce(&platform);
+    supervisor.ready();
     while signals.next().await == Wish::Reload {
         if let Err(error) = reload(log, &layers, &reread) {
             tracing::error!(%error, "the settings were not read again");
         }
     }
+    supervisor.stopping();
     drain(platform, signals).await
 }
 
@@ -36,9 +57,13 @@ pub async fn serve(
 ///
 /// # Errors
 /// What keeps it from starting.
-pub async fn start(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Platform>> {
+pub async fn start(
+    settings: &Settings,
+    sockets: Inherited,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Platform>> {
     tokio::select! {
-        started = Platform::start(settings) => started.map(Some),
+        started = Platform::start(settings, sockets) => started.map(Some),
         () = signals.insists() => {
             tracing::info!("ended before it was ready");
             Ok(None)

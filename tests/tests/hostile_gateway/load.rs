@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tollgate_testkit::world::{World, eventually};
@@ -17,15 +16,6 @@ fn kibibytes(world: &World, name: &str) -> u64 {
     line.trim_matches([':', ' ', '\t', 'k', 'B']).parse().expect("a number")
 }
 
-/// The processor time that the program has used, in hundredths of a second.
-fn ticks(world: &World) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", world.pid())).expect("its own child's");
-    let (_, after_name) = stat.rsplit_once(')').expect("a name in brackets");
-    let mut fields = after_name.split_whitespace().skip(11);
-    let mut next = || fields.next().and_then(|field| field.parse::<u64>().ok()).expect("a number");
-    next() + next()
-}
-
 /// Demands that a tunnel works, and says how long it took.
 async fn echoes(lab: &Lab, row: &str) -> Duration {
     let began = Instant::now();
@@ -34,33 +24,6 @@ async fn echoes(lab: &Lab, row: &str) -> Duration {
     raw.say("ECHO\nping").await;
     assert_eq!(raw.exactly(4).await, b"ping", "{row}");
     began.elapsed()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slow_readers_take_little_room_and_hold_nobody_up() {
-    const READERS: u64 = 60;
-    let lab = Lab::open().await;
-    echoes(&lab, "LD-09").await;
-    let before = kibibytes(&lab.world, "VmRSS");
-    let mut readers = Vec::new();
-    for _ in 0..READERS / 2 {
-        let (mut raw, told) = lab.ask(connect(lab.origin.address())).await;
-        assert_eq!(told.status, 200, "LD-09: {told:?}");
-        raw.say("SEND-FOREVER\n").await;
-        readers.push(raw);
-        let url = format!("http://{}/bytes/1000000000", lab.origin.address());
-        readers.push(lab.send(request("GET", &url, "")).await);
-    }
-    // Everything between origin and reader is full once no more bytes leave the origin.
-    eventually("the origin is held back", Duration::from_secs(30), async || {
-        let sent = lab.origin.sent();
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        (sent > 0 && sent == lab.origin.sent()).then_some(())
-    })
-    .await;
-    let grown = kibibytes(&lab.world, "VmRSS").saturating_sub(before);
-    assert!(grown < READERS * 256, "LD-09: {grown} KiB for {READERS} readers who do not read");
-    assert!(echoes(&lab, "LD-09").await < Duration::from_secs(2), "LD-09");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -101,39 +64,6 @@ async fn connections_that_come_and_go_leave_nothing_behind() {
     let grown = kibibytes(&lab.world, "VmRSS").saturating_sub(memory);
     assert!(grown < 16 << 10, "LD-05: {grown} KiB are left of 3,000 connections");
     echoes(&lab, "LD-05").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_file_descriptors_it_waits_and_recovers() {
-    let lab = Lab::open().await;
-    let (mut tunnel, told) = lab.ask(connect(lab.origin.address())).await;
-    assert_eq!(told.status, 200, "LD-03: {told:?}");
-    tunnel.say("ECHO\nping").await;
-    assert_eq!(tunnel.exactly(4).await, b"ping", "LD-03");
-
-    let pid = Pid::from_raw(i32::try_from(lab.world.pid()).expect("a process id"));
-    let few = Some(files_of(&lab.world) as u64 + 20);
-    let limit = Rlimit { current: few, maximum: getrlimit(Resource::Nofile).maximum };
-    prlimit(pid, Resource::Nofile, limit).expect("its own child's limit");
-    let mut crowd = Vec::new();
-    for _ in 0..200 {
-        crowd.push(lab.send("GET http://a/ HTTP/1.1\r\n").await);
-    }
-    // Those who are inside are served, and nobody runs in circles.
-    let (began, used) = (Instant::now(), ticks(&lab.world));
-    while began.elapsed() < Duration::from_secs(2) {
-        tunnel.say("ping").await;
-        assert_eq!(tunnel.exactly(4).await, b"ping", "LD-03");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let used = ticks(&lab.world) - used;
-    assert!(used < 100, "LD-03: {used} hundredths of a second in two seconds");
-    drop(crowd);
-    let recovered = async || {
-        let mut raw = lab.send(connect(lab.origin.address())).await;
-        raw.head().await.starts_with("HTTP/1.1 200 ").then_some(())
-    };
-    eventually("LD-03: there is room again", Duration::from_secs(30), recovered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

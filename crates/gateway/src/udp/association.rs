@@ -343,10 +343,16 @@ async fn find<C: Control>(
     target: &Target,
     families: [Option<Family>; 2],
 ) -> Result<IpAddr, Dropped> {
-    let found = gw.dialer.checked_addresses(target).await.map_err(|error| match error.refusal {
+    let blocked = |refusal| match refusal {
         Refusal::HostBlocked | Refusal::PortBlocked => Dropped::Blocked,
         _ => Dropped::Unresolved,
-    })?;
+    };
+    let found = match &target.host {
+        Host::Name(name) => gw.dialer.checked_addresses(name, target.port).await,
+        // An address that is written as a name.
+        Host::Ip(ip) => gw.dialer.checked_address(*ip, target.port).map(|address| vec![address]),
+    };
+    let found = found.map_err(|error| blocked(error.refusal))?;
     let of = |family| found.iter().map(SocketAddr::ip).find(|ip| Family::of(*ip) == family);
     families.into_iter().flatten().find_map(of).ok_or(Dropped::Unreachable)
 }

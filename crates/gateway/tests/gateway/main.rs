@@ -5,7 +5,11 @@
 mod datagrams;
 mod exits;
 mod forwarding;
+mod handover;
 mod metering;
+mod names;
+mod overload;
+mod pools;
 mod refusals;
 mod statics;
 mod tunnels;

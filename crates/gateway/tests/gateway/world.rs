@@ -189,7 +189,8 @@ pub(crate) struct World {
     pub(crate) any: SocketAddr,
     /// The port for mobile traffic.
     pub(crate) mobile: SocketAddr,
-    _folder: TempDir,
+    /// Its data folder.
+    pub(crate) folder: Arc<TempDir>,
 }
 
 impl World {
@@ -205,6 +206,16 @@ impl World {
 
     /// The same, and it is as late as a clock says.
     pub(crate) async fn at(
+        clock: Arc<dyn Clock>,
+        exits: Vec<Exit>,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
+        Self::in_folder(Arc::new(tempfile::tempdir().unwrap()), clock, exits, change).await
+    }
+
+    /// The same, where a gateway may have been before.
+    pub(crate) async fn in_folder(
+        folder: Arc<TempDir>,
         clock: Arc<dyn Clock>,
         exits: Vec<Exit>,
         change: impl FnOnce(&mut GatewayConfig),
@@ -236,11 +247,10 @@ impl World {
             ..GatewayConfig::default()
         };
         change(&mut config);
-        let folder = tempfile::tempdir().unwrap();
         let run = Run { folder: folder.path(), seed: [3; 32] };
         let gateway = Gateway::start(config, control.clone(), run, clock).await.unwrap();
         let [any, mobile] = *gateway.local_addrs() else { panic!("two ports") };
-        Self { gateway, control, any, mobile, _folder: folder }
+        Self { gateway, control, any, mobile, folder }
     }
 
     /// Lists loopback, so that clients of these tests need no credentials.
@@ -296,6 +306,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// One that is connected already.
+    pub(crate) fn of(stream: std::net::TcpStream) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        Self { stream: TcpStream::from_std(stream).unwrap(), buf: Vec::new() }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is a client of the gateway, not the gateway")]
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buf: Vec::new() }

@@ -16,8 +16,8 @@ use tollgate_store::DbUrl;
 
 pub use layers::{CONFIG_VARIABLE, Layers, Origin, SettingsError, environment_name};
 pub use value::{
-    AdminToken, Destinations, Hosts, Listen, LogFormat, LogLevel, MasterKey, Password, Ports, Roles,
-    SmtpSecurity, Value, ZoneName,
+    AdminToken, Destinations, HostPort, Hosts, Listen, LogFormat, LogLevel, MasterKey, NameServers, Password,
+    Ports, Roles, SmtpSecurity, Value, ZoneName,
 };
 
 /// A setting, as lists and pages show it.
@@ -137,6 +137,9 @@ section! {
         connect_timeout: Duration = "10s",
         /// For one name to resolve.
         dns_timeout: Duration = "5s",
+        /// The name servers to ask, `IP` or `IP:PORT`, several separated by commas; the system's where
+        /// none is given.
+        dns_servers: NameServers = "",
         /// How long a connection may carry nothing in either direction.
         idle_timeout: Duration = "5m",
         /// How long a client's HTTP connection may wait for its next request.
@@ -145,7 +148,7 @@ section! {
         head_bytes: usize = "65536",
         /// The most header fields of a head.
         head_fields: usize = "100",
-        /// Client connections at once.
+        /// Client connections at once; fewer where there are not two file descriptors for each.
         max_connections: usize = "20000",
         /// Connections at once of one sub-account, of one whitelisted address, or of one static
         /// proxy; 0 = no limit.
@@ -162,6 +165,11 @@ section! {
         failed_logins: u32 = "100",
         /// Sticky sessions that are remembered.
         max_sessions: usize = "1000000",
+        /// How often exits are probed that are left out, or that no customer uses; 0s = never.
+        probe_interval: Duration = "10s",
+        /// `HOST:PORT` that a probe asks upstream proxies for; without it they are only connected
+        /// to, and SOCKS5 servers greeted.
+        probe_target: Option<HostPort> = "",
     }
 }
 

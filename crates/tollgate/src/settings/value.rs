@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate_gateway::Target;
 use tollgate_store::DbUrl;
 use tollgate_types::{Cidr, Zone};
 
@@ -105,6 +106,47 @@ impl Value for Listen {
 
     fn show(&self) -> String {
         join(&self.0)
+    }
+}
+
+/// Name servers, separated by commas; one without a port is asked on port 53.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameServers(pub Vec<SocketAddr>);
+
+impl Value for NameServers {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            "must be IP or IP:PORT, or several separated by commas (for example 10.0.0.53,[::1]:5353)";
+        let parts: Vec<String> = list(text, wrong)?;
+        let server = |part: &String| {
+            let alone = part.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+            alone.or_else(|_| part.parse()).ok().filter(|server| server.port() != 0)
+        };
+        parts
+            .iter()
+            .map(|part| server(part).ok_or_else(|| wrong.to_owned()))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn show(&self) -> String {
+        join(&self.0)
+    }
+}
+
+/// A host and port that is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort(pub Target);
+
+impl Value for HostPort {
+    fn parse(text: &str) -> Result<Self, String> {
+        Target::parse_authority(text, None)
+            .map(Self)
+            .map_err(|_| "must be HOST:PORT (for example www.example.com:443)".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
     }
 }
 
@@ -440,6 +482,13 @@ mod tests {
         assert_eq!(round_trip::<Duration>("1500ms").as_deref(), Some("1500ms"));
         assert_eq!(round_trip::<Listen>("0.0.0.0:1, [::]:2").as_deref(), Some("0.0.0.0:1,[::]:2"));
         assert_eq!(round_trip::<Listen>("").as_deref(), Some(""));
+        assert_eq!(
+            round_trip::<NameServers>("10.0.0.53, ::1,[::1]:5353").as_deref(),
+            Some("10.0.0.53:53,[::1]:53,[::1]:5353")
+        );
+        assert_eq!(round_trip::<NameServers>("10.0.0.53:0"), None);
+        assert_eq!(round_trip::<HostPort>("Example.com:443").as_deref(), Some("example.com:443"));
+        assert_eq!(round_trip::<HostPort>("example.com"), None);
         assert_eq!(round_trip::<Hosts>("A.b=::1,c=1.2.3.4").as_deref(), Some("a.b=::1,c=1.2.3.4"));
         assert_eq!(round_trip::<Option<IpAddr>>("2001:db8::1").as_deref(), Some("2001:db8::1"));
         assert_eq!(round_trip::<Ports>("25,465").as_deref(), Some("25,465"));

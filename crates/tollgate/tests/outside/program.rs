@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 
 use crate::common::{Running, eventually, run, server_settings};
 use rustix::process::Signal;
@@ -214,6 +215,25 @@ fn roles_that_are_not_played_do_not_listen() {
     assert_eq!((text(&ready, "api"), text(&ready, "gateway")), ("", ""));
     assert!(get(text(&ready, "metrics"), "/readyz").contains("200 OK"));
     server.stop();
+}
+
+#[test]
+fn a_supervisor_hears_when_it_can_be_reached_and_when_it_drains() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let ear = UnixDatagram::bind(&path).expect("an ear");
+    ear.set_read_timeout(Some(crate::common::PATIENCE)).expect("a timeout");
+    let heard = || {
+        let mut heard = [0; 64];
+        let count = ear.recv(&mut heard).expect("a word in time");
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    };
+    let mut settings = server_settings(folder.path());
+    settings.push(("NOTIFY_SOCKET", path.to_str().expect("UTF-8")));
+    let (server, _) = Running::serve(&[], &settings);
+    assert_eq!(heard(), "READY=1");
+    server.stop();
+    assert_eq!(heard(), "STOPPING=1");
 }
 
 #[test]

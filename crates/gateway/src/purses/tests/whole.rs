@@ -91,9 +91,13 @@ async fn wholes_and_parts_of_one_purse_together_get_what_there_is_and_no_more() 
     let account = control.account(1, funds);
     control.set_largest(200_000);
     let run = Run::start(&control).await;
+    // All of them before the first one moves anything: who comes to an empty purse is refused.
+    let mut connections = Vec::new();
+    for _ in 0..16 {
+        connections.push(run.connect(account).await);
+    }
     let mut racers = tokio::task::JoinSet::new();
-    for racer in 0..16 {
-        let connection = run.connect(account).await;
+    for (racer, connection) in connections.into_iter().enumerate() {
         racers.spawn(async move {
             if racer % 2 == 0 {
                 forward_wholes(&connection.purse, 60_000, usize::MAX).await.0 as u64 * 60_000

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
-use tollgate_gateway::{Gateway, GatewayConfig, Run, Traffic};
+use tollgate_gateway::{Gateway, GatewayConfig, Inherited, Run, Traffic};
 use tollgate_types::{
     AccountEntry, AccountId, Clock, DirectoryChange, PasswordKey, ProxyType, StaticEntry, StaticProtocol,
     StaticProxyId, StaticTraffic, StaticType, Time, WhitelistEntry, WhitelistId,
