@@ -4,8 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tollgate_types::ProxyType;
 
+use crate::admit::Guest;
 use crate::stream::Stream;
 
 /// The most that is read at once while heads and framed bodies are looked at.
@@ -77,6 +79,10 @@ pub(crate) struct Client {
     pub(crate) io: Buffered,
     pub(crate) peer: SocketAddr,
     pub(crate) entrance: Entrance,
+    /// When it was accepted.
+    pub(crate) since: Instant,
     /// Its place among all connections.
     pub(crate) _permit: OwnedSemaphorePermit,
+    /// And among those of its address, where they are counted.
+    pub(crate) guest: Option<Guest>,
 }

@@ -155,9 +155,14 @@ impl Dialer {
     ///
     /// # Errors
     /// [`DialError`].
-    pub(crate) async fn dial_from(&self, ip: IpAddr, target: &Target) -> Result<Upstream, DialError> {
+    pub(crate) async fn dial_from(
+        &self,
+        ip: IpAddr,
+        target: &Target,
+        who: AccountId,
+    ) -> Result<Upstream, DialError> {
         self.guard.target(target)?;
-        let way = self.direct(target, Leave::FromRouted(ip));
+        let way = self.direct(target, Leave::FromRouted(ip), who);
         let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
         Ok(Upstream { stream: stream.into(), early: Vec::new(), exit: None, straight: true, _load: None })
     }
@@ -206,7 +211,7 @@ impl Dialer {
         until: Instant,
     ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
         let began = Instant::now();
-        let result = self.go(exit, target, route, until).await;
+        let result = self.go(exit, target, route, who, until).await;
         if let Some(outcome) = outcome(result.as_ref().map(|_| began.elapsed())) {
             self.health.learn(exit, outcome, who, Instant::now());
         }
@@ -218,11 +223,12 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
+        who: AccountId,
         until: Instant,
     ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
         let (address, credentials) = match &exit.kind {
             ExitKind::Direct { bind_ip } => {
-                let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From));
+                let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From), who);
                 let stream = timeout_at(until, way).await.unwrap_or_else(|_| Err(silent_target()))?;
                 return Ok((stream, Vec::new(), true));
             }
@@ -260,14 +266,14 @@ impl Dialer {
         }
     }
 
-    async fn direct(&self, target: &Target, leave: Leave) -> Result<TcpStream, DialError> {
+    async fn direct(&self, target: &Target, leave: Leave, who: AccountId) -> Result<TcpStream, DialError> {
         let connected = match &target.host {
             Host::Ip(ip) => {
                 let address = self.checked_address(*ip, target.port)?;
                 race(fitting(&[address], leave)?, leave).await
             }
             Host::Name(name) => {
-                let mut addresses = self.checked_addresses(name, target.port).await?;
+                let mut addresses = self.checked_addresses(name, target.port, who).await?;
                 addresses.retain(|address| leave.fits(address.ip()));
                 addresses.truncate(MAX_ADDRESSES);
                 race(fitting(&addresses, leave)?, leave).await
@@ -295,8 +301,9 @@ impl Dialer {
         &self,
         name: &str,
         port: u16,
+        who: AccountId,
     ) -> Result<Vec<SocketAddr>, DialError> {
-        let resolved = self.resolver.resolve(name).await.map_err(dns_failure)?;
+        let resolved = self.resolver.resolve(name, Some(who)).await.map_err(dns_failure)?;
         let mut open = Vec::with_capacity(resolved.len());
         let mut closed = None;
         for ip in resolved.iter() {
@@ -322,7 +329,7 @@ impl Dialer {
         let connected = match &place.host {
             Host::Ip(ip) => race(&[SocketAddr::new(*ip, place.port)], Leave::Any).await,
             Host::Name(name) => {
-                let ips = self.resolver.resolve(name).await.map_err(|_| misnamed())?;
+                let ips = self.resolver.resolve(name, None).await.map_err(|_| misnamed())?;
                 let addresses = ips.iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(*ip, place.port));
                 race(&addresses.collect::<Vec<_>>(), Leave::Any).await
             }

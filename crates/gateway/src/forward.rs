@@ -87,7 +87,7 @@ impl Link {
         may_stay: &(dyn Fn() -> bool + Sync),
     ) -> Exchanged {
         let reused = std::mem::replace(&mut self.used, true);
-        let meter = &Meter::new(&self.ticket.funds, &self.ticket.live, idle_timeout);
+        let meter = &self.ticket.meter(idle_timeout);
         let cut = self.ticket.live.cut();
         let upstream = &self.upstream.stream;
         let state = State::default();

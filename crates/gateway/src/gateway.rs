@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard as Loaded};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
@@ -18,10 +20,10 @@ use tollgate_types::{
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
-use tollgate_wire::username::RouteParams;
+use tollgate_wire::username::{self, RouteParams};
 
-use crate::admit::{Places, Ticket};
-use crate::attempts::Attempts;
+use crate::admit::{Guest, Guests, Places, Ticket};
+use crate::attempts::{Attempts, Login, Look};
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
@@ -33,6 +35,7 @@ use crate::health::{ExitStatus, Health};
 use crate::identify::{Caller, Proof, Service, TurnedAway, identify};
 use crate::inherit::Inherited;
 use crate::journal::Journal;
+use crate::limits::{Bandwidth, GatewayLimits};
 use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
 use crate::ports::{Grounds, Ports};
@@ -55,6 +58,8 @@ use crate::udp::Outlet;
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
 /// How often exits are chosen for one request that are full when they are tried.
 const ROUTE_AGAIN: u32 = 16;
+/// More client connections than there can be.
+const ALL_PERMITS: u32 = 1 << 28;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -103,9 +108,25 @@ pub struct Gateway<C: Control> {
     keepers: Vec<JoinHandle<()>>,
 }
 
+/// Who has connections now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Client connections, those included that have not said yet who they are.
+    pub clients: usize,
+    /// Accounts with admitted connections.
+    pub accounts: usize,
+    /// Sub-accounts, listed addresses and static proxies with admitted connections.
+    pub callers: usize,
+    /// Addresses that connections come from, where there is a cap on them.
+    pub addresses: usize,
+    /// Failed logins whose answer is held back.
+    pub logins_held_back: usize,
+}
+
 /// What every connection needs.
 pub(crate) struct Shared<C: Control> {
     pub(crate) config: GatewayConfig,
+    limits: ArcSwap<GatewayLimits>,
     directory: watch::Receiver<Arc<Directory>>,
     purses: Arc<Purses<C>>,
     tallies: Arc<Tallies<C>>,
@@ -125,7 +146,10 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) accepting: watch::Sender<()>,
     /// What is left when no file descriptors are.
     pub(crate) spare: Spare,
-    /// One permit for each client connection.
+    /// Who comes, by address.
+    guests: Arc<Guests>,
+    /// One permit for each client connection, of as many as there can be: how many there may be is
+    /// among the limits.
     pub(crate) open: Arc<Semaphore>,
     notes: Notes,
     random: Mutex<StdRng>,
@@ -196,17 +220,16 @@ impl<C: Control> Gateway<C> {
     /// The control plane is away: what is not settled stays in the journal for the next start.
     pub async fn drain(&self) -> Result<(), Unavailable> {
         self.phase.send_replace(Phase::Draining);
-        let everyone = self.shared.all_permits();
         let done = async {
             // Who still waits to be accepted comes in first.
             self.shared.accepting.closed().await;
-            self.shared.open.acquire_many(everyone).await.map(drop)
+            self.shared.open.acquire_many(ALL_PERMITS).await.map(drop)
         };
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
             self.shared.live.cut_all();
             // A connection that is dropped gives back what it holds; that takes no time to speak of.
-            let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(everyone)).await;
+            let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(ALL_PERMITS)).await;
         }
         for keeper in &self.keepers {
             keeper.abort();
@@ -237,6 +260,30 @@ impl<C: Control> Gateway<C> {
         let directory = self.shared.directory();
         let status = |exit: &Arc<Exit>| (exit.id, self.shared.health.status(exit.id, now));
         directory.exits.all().map(status).collect()
+    }
+
+    /// Has other limits hold from now on, for live connections as well where that makes sense: bytes go
+    /// as fast as they may at once, connections that have lived too long are cut within a moment, and
+    /// no connection is ended for a cap on how many there may be. Timeouts that run already run on.
+    pub fn reconfigure(&self, limits: GatewayLimits) {
+        self.shared.reconfigure(limits);
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> Arc<GatewayLimits> {
+        self.shared.limits.load_full()
+    }
+
+    /// Who has connections, and how many.
+    pub fn presence(&self) -> Presence {
+        let (callers, accounts) = self.shared.places.count();
+        Presence {
+            clients: self.shared.open_connections(),
+            accounts,
+            callers,
+            addresses: self.shared.guests.count(),
+            logins_held_back: self.shared.attempts.held(),
+        }
     }
 
     /// Its counters.
@@ -275,27 +322,34 @@ impl<C: Control> Shared<C> {
             guard: guard.with_statics(grounds.clone()),
             health: health.clone(),
             connect_timeout: config.connect_timeout,
-            head_bytes: config.head_bytes,
+            head_bytes: config.limits.head_bytes,
         };
+        let places = Places::new(config.limits.bandwidth, parts.stats.clone());
+        // Their bytes are those of connections.
+        let associations = Places::new(Bandwidth::default(), parts.stats.clone());
+        let live = Live::new(parts.control.directory(), parts.clock.clone());
+        live.set_longest(config.limits.max_connection_time);
         let (gateway, boot) = (parts.purses.gateway, parts.purses.boot);
         let tallies = Tallies::new(parts.control.clone(), gateway, boot, parts.stats.clone());
         Self {
             directory: parts.control.directory(),
             purses: parts.purses,
             tallies: Arc::new(tallies),
-            live: Arc::new(Live::new(parts.control.directory(), parts.clock.clone())),
+            live: Arc::new(live),
             stats: parts.stats,
             grounds,
             dialer: Arc::new(dialer),
             health,
             sessions,
             session_file: Arc::new(session_file),
-            attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
-            places: Arc::new(Places::new(config.max_connections_per_caller)),
-            associations: Arc::new(Places::new(config.udp_associations_per_caller)),
+            attempts: Attempts::default(),
+            places: Arc::new(places),
+            associations: Arc::new(associations),
             accepting: watch::Sender::new(()),
             spare: Spare::new(),
-            open: Arc::new(Semaphore::new(most_connections(&config))),
+            guests: Arc::new(Guests::new()),
+            open: Arc::new(Semaphore::new(ALL_PERMITS as usize)),
+            limits: ArcSwap::from_pointee(config.limits.clone()),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
             clock: parts.clock,
@@ -334,8 +388,50 @@ impl<C: Control> Shared<C> {
         }
     }
 
-    fn all_permits(&self) -> u32 {
-        u32::try_from(most_connections(&self.config)).unwrap_or(u32::MAX)
+    /// The limits as they are now.
+    pub(crate) fn limits(&self) -> Loaded<Arc<GatewayLimits>> {
+        self.limits.load()
+    }
+
+    fn reconfigure(&self, limits: GatewayLimits) {
+        self.places.set_bandwidth(limits.bandwidth);
+        self.live.set_longest(limits.max_connection_time);
+        self.limits.store(Arc::new(limits));
+        // Some may have lived too long by now.
+        self.live.recheck();
+    }
+
+    /// Whether connections from there begin with a PROXY header.
+    pub(crate) fn is_front(&self, peer: IpAddr) -> bool {
+        self.config.proxy_protocol_from.iter().any(|range| range.contains(peer))
+    }
+
+    /// Counts one more connection of an address, where they are counted; `None` where a cap keeps it
+    /// out.
+    pub(crate) fn let_in(&self, peer: IpAddr) -> Option<Option<Guest>> {
+        let caps = self.limits().per_address;
+        self.guests.enter(peer, caps).inspect_err(|limit| self.stats.limited(*limit)).ok()
+    }
+
+    /// Whether somebody is served where a connection came in, which is counted.
+    pub(crate) fn counts_as_entrance(&self, entrance: Entrance) -> bool {
+        let Entrance::Static(local) = entrance else { return true };
+        let is_proxy = self.directory().static_at(local).is_some();
+        let counter = if is_proxy { &self.stats.static_accepted } else { &self.stats.static_strays };
+        counter.fetch_add(1, Ordering::Relaxed);
+        is_proxy
+    }
+
+    /// Client connections that are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        (ALL_PERMITS as usize).saturating_sub(self.open.available_permits())
+    }
+
+    /// A place for one more client connection, if there is one. Counted first and compared then, so
+    /// that two that come at once do not both take the last one.
+    pub(crate) fn room(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = self.open.clone().try_acquire_owned().ok()?;
+        (self.open_connections() <= self.limits().max_connections.max(1)).then_some(permit)
     }
 
     /// The newest picture. A connection looks at one for each decision.
@@ -345,7 +441,8 @@ impl<C: Control> Shared<C> {
 
     /// The largest heads that are taken.
     pub(crate) fn head_limits(&self) -> Limits {
-        Limits { head_bytes: self.config.head_bytes, fields: self.config.head_fields }
+        let limits = self.limits();
+        Limits { head_bytes: limits.head_bytes, fields: limits.head_fields }
     }
 
     /// Whether HTTP is spoken where a connection came in. Where a static proxy is gone meanwhile,
@@ -367,29 +464,60 @@ impl<C: Control> Shared<C> {
         }
     }
 
-    /// Who is calling.
-    pub(crate) fn identify(
+    /// Who is calling. The answer to a failed login is held back for a while.
+    pub(crate) async fn identify(
         &self,
         proof: &Proof,
         peer: IpAddr,
         entrance: Entrance,
     ) -> Result<Caller, TurnedAway> {
-        let now = Instant::now();
-        let is_login = !matches!(proof, Proof::Address);
-        if is_login && !self.attempts.may_try(peer, now) {
-            let detail = "too many failed logins from this address".to_owned();
-            let refusal = Refusal::TooManyAttempts;
-            return Err(TurnedAway { refusal, detail, who: None, failed_login: false });
+        let name = match (proof, entrance) {
+            (Proof::Address, _) => return self.recognise(proof, peer, entrance),
+            (Proof::Malformed, _) => "",
+            (Proof::Credentials { user, .. }, Entrance::Metered(_)) => username::name(user),
+            (Proof::Credentials { user, .. }, Entrance::Static(_)) => user.as_str(),
+        };
+        let login = self.attempts.login(peer, (name, matches!(entrance, Entrance::Static(_))));
+        let (answer, delay) = self.look_at(login, proof, peer, entrance);
+        if self.attempts.hold_back(delay).await {
+            self.stats.logins_delayed.fetch_add(1, Ordering::Relaxed);
         }
+        answer
+    }
+
+    /// What a login comes to, and how long the answer is held back.
+    fn look_at(
+        &self,
+        login: Login,
+        proof: &Proof,
+        peer: IpAddr,
+        entrance: Entrance,
+    ) -> (Result<Caller, TurnedAway>, Duration) {
+        let (now, limits) = (Instant::now(), self.limits());
+        let look = self.attempts.look(login, &limits, now);
+        if look == Look::No {
+            return (Err(too_many_attempts()), limits.failed_login_delay);
+        }
+        let answer = self.recognise(proof, peer, entrance);
+        match &answer {
+            Ok(_) => self.attempts.succeeded(login, &limits, now),
+            Err(no) if no.failed_login => {
+                let delay = self.attempts.failed(login, &limits, now);
+                let is_seen = look == Look::Yes;
+                return if is_seen { (answer, delay) } else { (Err(too_many_attempts()), delay) };
+            }
+            Err(_) => {}
+        }
+        (answer, Duration::ZERO)
+    }
+
+    /// Looks a caller up in the newest picture.
+    fn recognise(&self, proof: &Proof, peer: IpAddr, entrance: Entrance) -> Result<Caller, TurnedAway> {
         let directory = self.directory();
-        let identified = match entrance {
+        match entrance {
             Entrance::Metered(port_type) => identify(&directory, proof, peer, port_type),
             Entrance::Static(local) => statics::identify(&directory, local, proof, peer, self.clock.now()),
-        };
-        if identified.as_ref().is_err_and(|no| no.failed_login) {
-            self.attempts.failed(peer, now);
         }
-        identified
     }
 
     /// Rights and caps: a ticket, or a refusal.
@@ -404,10 +532,10 @@ impl<C: Control> Shared<C> {
         if *self.phase.borrow() == Phase::Stopped {
             return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
         }
-        let place = self
-            .places
-            .take(&caller)
-            .map_err(|refusal| Refused::caller(&caller, refusal, "too many connections at once"))?;
+        let place = self.places.take(&caller, &self.limits(), Instant::now()).map_err(|limit| {
+            self.stats.limited(limit);
+            Refused::caller(&caller, Refusal::TooManyConnections, limit.detail())
+        })?;
         let no_funds = |denied: LeaseDenied| Refused::caller(&caller, denied.refusal(), denial(denied));
         let funds = match &caller.service {
             Service::Metered { payer, .. } => Funds::Purse(self.purses.open(*payer).await.map_err(no_funds)?),
@@ -425,7 +553,7 @@ impl<C: Control> Shared<C> {
             since: self.clock.now(),
         };
         let live = self.live.enter(info, funds.clone(), caller.admission.clone(), self.stats.clone());
-        Ok(Ticket { caller, funds, live, _place: place })
+        Ok(Ticket { caller, funds, live, place })
     }
 
     /// Connects to the target for an admitted caller: by an exit that matches, or from his static
@@ -433,7 +561,7 @@ impl<C: Control> Shared<C> {
     pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
         let dialled = match &ticket.caller.service {
             Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target).await,
+            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
         };
         let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
         if let Some(exit) = upstream.exit {
@@ -448,8 +576,9 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let upstream = self.dial_routed(payer, params, target).await?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
+        let key = SessionKey::of(payer, params);
+        let upstream = self.dial_routed(payer, params, key, target).await?;
+        if let (Some(key), Some(exit)) = (key, upstream.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(upstream)
@@ -474,9 +603,11 @@ impl<C: Control> Shared<C> {
         let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
         let pool = directory.exits.of(payer.proxy_type).iter();
         let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
-        let exits = self.route_by(payer, params, &Among { moment: self.moment(), may_serve: &direct })?;
+        let key = SessionKey::of(payer, params);
+        let among = Among { moment: self.moment(), may_serve: &direct };
+        let exits = self.route_by(payer, params, key, &among)?;
         let outlet = self.dialer.outlet(&exits, payer.account)?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), outlet.exit) {
+        if let (Some(key), Some(exit)) = (key, outlet.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(outlet)
@@ -491,11 +622,12 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         target: &Target,
     ) -> Result<Upstream, DialError> {
         let mut tries = 0;
         loop {
-            let exits = self.route(payer, params)?;
+            let exits = self.route(payer, params, key)?;
             tries += 1;
             match self.dialer.dial(&exits, target, params, payer.account).await {
                 Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
@@ -505,8 +637,13 @@ impl<C: Control> Shared<C> {
     }
 
     /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_by(payer, params, &self.moment())
+    fn route(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_by(payer, params, key, &self.moment())
     }
 
     /// The same under a condition of the caller's.
@@ -514,9 +651,10 @@ impl<C: Control> Shared<C> {
         &self,
         payer: &Payer,
         params: &RouteParams,
+        key: Option<SessionKey>,
         condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let draw = match SessionKey::of(payer, params) {
+        let draw = match key {
             Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
@@ -592,6 +730,11 @@ impl Condition for Among<'_> {
     }
 }
 
+fn too_many_attempts() -> TurnedAway {
+    let detail = "too many failed logins from this address".to_owned();
+    TurnedAway { refusal: Refusal::TooManyAttempts, detail, who: None, failed_login: false }
+}
+
 /// Forgets the health of exits that are gone from the directory.
 async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health>) {
     while directory.changed().await.is_ok() {
@@ -640,10 +783,6 @@ async fn recover<C: Control>(purses: &Purses<C>) {
 
 fn positive(random: &mut StdRng) -> i64 {
     i64::try_from(random.next_u64() >> 1).unwrap_or(1).max(1)
-}
-
-fn most_connections(config: &GatewayConfig) -> usize {
-    config.max_connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
 }
 
 fn sesstime(params: &RouteParams) -> Duration {

@@ -15,6 +15,8 @@ use tollgate_wire::target::Target;
 
 use crate::chain::UNSPECIFIED;
 use crate::client::{Client, fill, say};
+use crate::control::Control;
+use crate::gateway::Shared;
 use crate::identify::{Caller, Proof, TurnedAway};
 
 /// More than the longest message of a SOCKS5 handshake (513 bytes, RFC 1929), and little enough that
@@ -53,14 +55,8 @@ pub(crate) struct AssociateRequest {
     pub(crate) port: Option<u16>,
 }
 
-/// Finds out what the client wants. `speaks_socks5` says whether that may be SOCKS5; `identify`
-/// answers for credentials, and for their absence.
-pub(crate) async fn greet(
-    client: &mut Client,
-    deadline: Instant,
-    speaks_socks5: bool,
-    identify: impl Fn(&Proof) -> Result<Caller, TurnedAway>,
-) -> Greeted {
+/// Finds out what the client wants, and for SOCKS5 who it is.
+pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, gw: &Shared<C>) -> Greeted {
     let greeting = async {
         let protocol = loop {
             match client.io.buf.first().copied() {
@@ -73,7 +69,7 @@ pub(crate) async fn greet(
         };
         match protocol {
             Protocol::Http => Ok(Greeted::Http),
-            Protocol::Socks5 => socks(client, speaks_socks5, identify).await,
+            Protocol::Socks5 => socks(client, gw).await,
             Protocol::Socks4 => {
                 say(&client.io.stream, &SOCKS4_REJECTED).await?;
                 Ok(Greeted::Closed)
@@ -87,13 +83,9 @@ pub(crate) async fn greet(
     }
 }
 
-async fn socks(
-    client: &mut Client,
-    speaks_socks5: bool,
-    identify: impl Fn(&Proof) -> Result<Caller, TurnedAway>,
-) -> io::Result<Greeted> {
+async fn socks<C: Control>(client: &mut Client, gw: &Shared<C>) -> io::Result<Greeted> {
     let Some(Ok(offered)) = message(client, socks5::greeting).await? else { return Ok(Greeted::Closed) };
-    if !speaks_socks5 {
+    if !gw.speaks_socks5(client.entrance) {
         say(&client.io.stream, &socks5::method_reply(Method::None)).await?;
         return Ok(Greeted::Closed);
     }
@@ -103,7 +95,8 @@ async fn socks(
             say(&client.io.stream, &socks5::auth_reply(false)).await?;
             return Ok(Greeted::Closed);
         };
-        let caller = identify(&Proof::Credentials { user: login.user, password: login.password });
+        let proof = Proof::Credentials { user: login.user, password: login.password };
+        let caller = gw.identify(&proof, client.peer.ip(), client.entrance).await;
         // Who is blocked has shown the right password: the request will be refused, by its reply.
         let right = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
         say(&client.io.stream, &socks5::auth_reply(right)).await?;
@@ -112,7 +105,7 @@ async fn socks(
         }
         caller
     } else {
-        let caller = identify(&Proof::Address);
+        let caller = gw.identify(&Proof::Address, client.peer.ip(), client.entrance).await;
         let listed = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
         let method = if offered.no_auth && listed { Method::NoAuth } else { Method::None };
         say(&client.io.stream, &socks5::method_reply(method)).await?;

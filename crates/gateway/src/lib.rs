@@ -25,6 +25,7 @@ mod testing;
 // The wire side: from an accepted socket to the relay.
 mod admit;
 mod attempts;
+mod bandwidth;
 mod chain;
 mod client;
 mod config;
@@ -36,6 +37,8 @@ mod guard;
 mod health;
 mod identify;
 mod inherit;
+mod introduce;
+mod limits;
 mod listen;
 mod meter;
 mod nameserver;
@@ -59,9 +62,10 @@ mod window;
 
 pub use config::GatewayConfig;
 pub use control::Control;
-pub use gateway::{Gateway, Run, StartError};
+pub use gateway::{Gateway, Presence, Run, StartError};
 pub use health::{ExitStatus, ExitTrouble};
 pub use inherit::Inherited;
+pub use limits::{Bandwidth, Caps, GatewayLimits, Limit};
 pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
 pub use purse::Purse;
 pub use standing::LeftOut;

@@ -18,6 +18,7 @@ use tollgate_types::ProxyType;
 use crate::client::{Buffered, Client, Entrance};
 use crate::control::Control;
 use crate::gateway::Shared;
+use crate::introduce::introduce;
 use crate::serve::serve;
 use crate::socket;
 
@@ -133,15 +134,9 @@ impl Port {
             match accepted {
                 Ok((stream, peer)) => {
                     gw.stats.accepted.fetch_add(1, Ordering::Relaxed);
-                    let Some(entrance) = self.entrance(&stream, &gw) else { continue };
-                    // Too many already: closed unread, before it can cost anything.
-                    let Ok(permit) = gw.open.clone().try_acquire_owned() else {
-                        gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    };
-                    let io = Buffered::new(stream.into(), Vec::new());
-                    let client = Client { io, peer: canonical(peer), entrance, _permit: permit };
-                    tokio::spawn(run(client, gw.clone()));
+                    if let Some(client) = self.receive(stream, canonical(peer), &gw) {
+                        tokio::spawn(run(client, gw.clone()));
+                    }
                 }
                 Err(error) => {
                     if Instant::now() >= next_log {
@@ -182,19 +177,28 @@ impl Port {
         }
     }
 
-    /// Where a connection came in; `None` where that is nobody's address, and the connection is
-    /// closed unread, before it can cost anything.
-    fn entrance<C: Control>(&self, stream: &TcpStream, gw: &Shared<C>) -> Option<Entrance> {
+    /// A client, where there is room for it; else it is closed unread, before it can cost anything.
+    fn receive<C: Control>(&self, stream: TcpStream, peer: SocketAddr, gw: &Shared<C>) -> Option<Client> {
+        // What a front connects for is not known yet.
+        let is_front = gw.is_front(peer.ip());
+        let entrance = self.entrance(&stream)?;
+        if !is_front && !gw.counts_as_entrance(entrance) {
+            return None;
+        }
+        let Some(permit) = gw.room() else {
+            gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let guest = if is_front { None } else { gw.let_in(peer.ip())? };
+        let io = Buffered::new(stream.into(), Vec::new());
+        Some(Client { io, peer, entrance, since: Instant::now(), _permit: permit, guest })
+    }
+
+    /// Where a connection came in; `None` where it is over already, and has no address any more.
+    fn entrance(&self, stream: &TcpStream) -> Option<Entrance> {
         match self.kind {
             Kind::Metered(proxy_type) => Some(Entrance::Metered(proxy_type)),
-            Kind::Static => {
-                // Without an address it is over already.
-                let local = canonical(stream.local_addr().ok()?);
-                let is_proxy = gw.directory().static_at(local).is_some();
-                let counter = if is_proxy { &gw.stats.static_accepted } else { &gw.stats.static_strays };
-                counter.fetch_add(1, Ordering::Relaxed);
-                is_proxy.then_some(Entrance::Static(local))
-            }
+            Kind::Static => stream.local_addr().ok().map(|local| Entrance::Static(canonical(local))),
         }
     }
 }
@@ -225,7 +229,13 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 async fn run<C: Control>(client: Client, gw: Arc<Shared<C>>) {
     // What it takes to get there is much more than a tunnel needs, which may rest for long: that has
     // a place of its own, which is given back when the tunnel stands.
-    if let Some(tunnel) = Box::pin(serve(client, gw.clone())).await {
+    let served = Box::pin(async {
+        match introduce(client, &gw).await {
+            Some(client) => serve(client, gw.clone()).await,
+            None => None,
+        }
+    });
+    if let Some(tunnel) = served.await {
         tunnel.run(&gw).await;
     }
 }

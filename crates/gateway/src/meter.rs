@@ -1,5 +1,6 @@
 //! The meter of one connection: bytes are forwarded only out of what its funds have granted, and
-//! both count what was written, each direction at the far side's socket.
+//! both count what was written, each direction at the far side's socket. How fast they go is the
+//! throttle's business, which stands before the funds and has no part in the count.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tollgate_types::LeaseDenied;
 
+use crate::bandwidth::Throttle;
 use crate::funds::Funds;
 use crate::live::LiveConnection;
 use crate::stream::Stream;
@@ -40,6 +42,7 @@ pub(crate) enum Broke {
 /// Meters one connection.
 pub(crate) struct Meter<'t> {
     funds: &'t Funds,
+    throttle: &'t Throttle,
     live: &'t LiveConnection,
     began: Instant,
     /// When bytes moved last, in microseconds since it began.
@@ -55,19 +58,33 @@ pub(crate) struct Grant<'t> {
 
 impl<'t> Meter<'t> {
     /// A meter that calls the connection idle after so long without a byte in either direction.
-    pub(crate) fn new(funds: &'t Funds, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
-        Self { funds, live, began: Instant::now(), last_moved: AtomicU64::new(0), idle_timeout }
+    pub(crate) fn new(
+        funds: &'t Funds,
+        throttle: &'t Throttle,
+        live: &'t LiveConnection,
+        idle_timeout: Duration,
+    ) -> Self {
+        let (began, last_moved) = (Instant::now(), AtomicU64::new(0));
+        Self { funds, throttle, live, began, last_moved, idle_timeout }
     }
 
-    /// Takes up to so many bytes; `None` while none are granted.
+    /// Takes up to so many bytes; `None` while none are granted, or none may flow yet.
     pub(crate) fn take(&'t self, want: usize) -> Option<Grant<'t>> {
-        let left = self.funds.take(want.min(SLICE));
+        let may_flow = self.throttle.take(want.min(SLICE));
+        let left = self.funds.take(may_flow);
+        if left < may_flow {
+            self.throttle.give_back(may_flow - left);
+        }
         (left > 0).then_some(Grant { meter: self, left })
     }
 
     /// Takes exactly so many bytes, or none: for what goes as a whole or not at all.
     pub(crate) fn take_whole(&'t self, want: usize) -> Option<Grant<'t>> {
+        if !self.throttle.take_whole(want) {
+            return None;
+        }
         let grant = Grant { meter: self, left: self.funds.take(want) };
+        self.throttle.give_back(want - grant.left);
         // What falls short goes back.
         (grant.left == want).then_some(grant)
     }
@@ -77,7 +94,9 @@ impl<'t> Meter<'t> {
     /// # Errors
     /// So many bytes will not be granted any more: the connection must end.
     pub(crate) async fn refill_whole(&self, want: usize) -> Result<(), Broke> {
-        self.funds.refill_whole(want).await.map_err(Broke::Denied)
+        self.funds.refill_whole(want).await.map_err(Broke::Denied)?;
+        self.throttle.turns(want).await;
+        Ok(())
     }
 
     /// Waits until [`Meter::take`] may succeed.
@@ -85,7 +104,9 @@ impl<'t> Meter<'t> {
     /// # Errors
     /// No more bytes will be granted: the connection must end.
     pub(crate) async fn refill(&self) -> Result<(), Broke> {
-        self.funds.refill().await.map_err(Broke::Denied)
+        self.funds.refill().await.map_err(Broke::Denied)?;
+        self.throttle.turn().await;
+        Ok(())
     }
 
     /// Writes all these bytes, as they are granted.
@@ -179,6 +200,7 @@ impl Grant<'_> {
         self.left -= surplus;
         if surplus > 0 {
             self.meter.funds.give_back(surplus);
+            self.meter.throttle.give_back(surplus);
         }
     }
 

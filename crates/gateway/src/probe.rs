@@ -126,3 +126,87 @@ async fn probe(dialer: &Dialer, exit: &Exit, target: Option<&Target>) -> Result<
         (None, ExitKind::Http { .. } | ExitKind::Direct { .. }) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use rand::SeedableRng;
+    use tokio::time::sleep;
+    use tollgate_types::{AccountId, ExitId, PasswordKey, Pools, ProxyType};
+
+    use super::*;
+    use crate::guard::Guard;
+    use crate::health::Health;
+    use crate::resolve::Resolver;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    /// So many exits that leave from loopback.
+    fn directory(count: i64) -> Directory {
+        let exit = |id| Exit {
+            id: ExitId::new(id),
+            name: format!("exit {id}"),
+            proxy_type: ProxyType::Residential,
+            kind: ExitKind::Direct { bind_ip: Some([127, 0, 0, 1].into()) },
+            country: "us".parse().unwrap(),
+            state: String::new(),
+            city: String::new(),
+            asn: 0,
+            weight: 1,
+            max_connections: 0,
+        };
+        let mut directory = Directory::empty(PasswordKey::new([0; 32]));
+        directory.exits = Arc::new(Pools::new((1..=count).map(exit)));
+        directory
+    }
+
+    fn prober(count: i64) -> Prober {
+        let dialer = Dialer {
+            resolver: Resolver::new(HashMap::new(), &[], 1, INTERVAL),
+            guard: Guard::default(),
+            health: Arc::new(Health::new(Instant::now())),
+            connect_timeout: INTERVAL,
+            head_bytes: 1024,
+        };
+        Prober {
+            dialer: Arc::new(dialer),
+            directory: watch::channel(Arc::new(directory(count))).1,
+            target: None,
+            interval: INTERVAL,
+            random: StdRng::from_seed([1; 32]),
+            stats: Arc::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_of_idle_exits_are_probed_one_after_the_other_and_once_an_interval() {
+        let prober = prober(3_000);
+        let stats = prober.stats.clone();
+        let probes = || stats.probes.load(Ordering::Relaxed);
+        let running = tokio::spawn(prober.run());
+        sleep(INTERVAL / 2).await;
+        assert!((1_000..=2_100).contains(&probes()), "{}", probes());
+        sleep(INTERVAL * 10 - INTERVAL / 2).await;
+        assert!((3_000 * 8..=3_000 * 13).contains(&probes()), "{}", probes());
+        assert_eq!(stats.probe_failures.load(Ordering::Relaxed), 0);
+        running.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exits_that_customers_use_are_left_alone() {
+        let prober = prober(10);
+        let (stats, health) = (prober.stats.clone(), prober.dialer.health.clone());
+        let exits: Vec<_> = prober.directory.borrow().exits.all().cloned().collect();
+        let running = tokio::spawn(prober.run());
+        for _ in 0..20 {
+            for exit in exits.iter().skip(1) {
+                let connected = Outcome::Connected(Duration::from_millis(1));
+                health.learn(exit, connected, AccountId::new(1), Instant::now());
+            }
+            sleep(INTERVAL / 4).await;
+        }
+        assert!((3..=7).contains(&stats.probes.load(Ordering::Relaxed)));
+        running.abort();
+    }
+}

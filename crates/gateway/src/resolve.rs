@@ -1,6 +1,6 @@
 //! Names to addresses. One bounded cache of answers that are ready for use; however many ask for a
 //! name at the same time, the name servers are asked once; a bounded number of names is asked for
-//! at a time; every question has a deadline.
+//! at a time, of which one account has a part at most; every question has a deadline.
 //!
 //! Both families are asked for at once. Where IPv4 addresses are there, IPv6 ones are waited for
 //! only a moment longer (RFC 8305 §3): a name server that never answers for AAAA delays the first
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
-use tollgate_types::alternate_families;
+use tollgate_types::{AccountId, alternate_families};
 
 use crate::nameserver::{Family, NameServers, Told};
 
@@ -24,6 +24,10 @@ const WAIT_FOR_V6: Duration = Duration::from_millis(50);
 const WAIT_FOR_V4: Duration = Duration::from_secs(1);
 /// How many names are asked for at a time; each takes two sockets.
 const AT_ONCE: usize = 512;
+/// How many of them for one account: names that hang hold up whoever asks for them.
+const AT_ONCE_FOR_ONE: usize = AT_ONCE / 4;
+/// Accounts that are remembered before those that ask for nothing are forgotten.
+const MANY_ASKERS: usize = 1024;
 
 /// Why a name gave no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,19 @@ pub(crate) struct Resolver {
     fixed: HashMap<String, Addresses>,
     timeout: Duration,
     book: Arc<Book>,
-    at_once: Arc<Semaphore>,
+    turns: Turns,
+}
+
+/// Whose turn it is to ask.
+struct Turns {
+    all: Arc<Semaphore>,
+    each: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
+}
+
+/// A place among the questions that are under way.
+struct Turn {
+    _of_all: OwnedSemaphorePermit,
+    _of_one: Option<OwnedSemaphorePermit>,
 }
 
 impl Resolver {
@@ -69,43 +85,72 @@ impl Resolver {
             fixed: fixed.into_iter().map(|(name, addresses)| (name, addresses.into())).collect(),
             timeout,
             book: Arc::new(Book::new(usize::try_from(cache_entries).unwrap_or(usize::MAX))),
-            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Turns::new(),
         }
     }
 
-    /// The addresses of a name.
+    /// The addresses of a name, for an account or else for the gateway itself.
     ///
     /// # Errors
     /// [`ResolveError`].
-    pub(crate) async fn resolve(&self, name: &str) -> Answer {
+    pub(crate) async fn resolve(&self, name: &str, who: Option<AccountId>) -> Answer {
         if let Some(addresses) = self.fixed.get(name) {
             return if addresses.is_empty() { Err(ResolveError::Failed) } else { Ok(addresses.clone()) };
         }
         if let Some(known) = self.book.known(name, Instant::now()) {
             return known;
         }
-        timeout(self.timeout, self.ask(name)).await.unwrap_or(Err(ResolveError::Timeout))
+        timeout(self.timeout, self.ask(name, who)).await.unwrap_or(Err(ResolveError::Timeout))
     }
 
     /// Waits for the answer to the question that somebody else has asked, or else asks it.
-    async fn ask(&self, name: &str) -> Answer {
+    async fn ask(&self, name: &str, who: Option<AccountId>) -> Answer {
         let mut answer = match self.book.asked(name) {
             Some(asked) => asked,
-            None => self.begin(name).await?,
+            None => self.begin(name, who).await?,
         };
         let answered = answer.wait_for(Option::is_some).await;
         answered.ok().and_then(|answer| answer.clone()).unwrap_or(Err(ResolveError::Failed))
     }
 
-    async fn begin(&self, name: &str) -> Result<watch::Receiver<Option<Answer>>, ResolveError> {
+    async fn begin(
+        &self,
+        name: &str,
+        who: Option<AccountId>,
+    ) -> Result<watch::Receiver<Option<Answer>>, ResolveError> {
         let servers = self.servers.clone().ok_or(ResolveError::Failed)?;
-        let permit = self.at_once.clone().acquire_owned().await.map_err(|_| ResolveError::Failed)?;
+        let turn = self.turns.take(who).await.ok_or(ResolveError::Failed)?;
         let (question, answer) = match Book::ask(&self.book, name, Instant::now()) {
             Asked::Already(answer) => return Ok(answer),
             Asked::Now(question, answer) => (question, answer),
         };
-        tokio::spawn(question.put(servers, Instant::now() + self.timeout, permit));
+        tokio::spawn(question.put(servers, Instant::now() + self.timeout, turn));
         Ok(answer)
+    }
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { all: Arc::new(Semaphore::new(AT_ONCE)), each: Mutex::default() }
+    }
+
+    /// Waits for a turn: behind the account's own questions first, then behind everybody's.
+    async fn take(&self, who: Option<AccountId>) -> Option<Turn> {
+        let of_one = match who {
+            Some(who) => Some(self.of(who).acquire_owned().await.ok()?),
+            None => None,
+        };
+        let of_all = self.all.clone().acquire_owned().await.ok()?;
+        Some(Turn { _of_all: of_all, _of_one: of_one })
+    }
+
+    fn of(&self, who: AccountId) -> Arc<Semaphore> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if each.len() >= MANY_ASKERS {
+            // Those that somebody waits for, or holds a turn of, are held elsewhere, too.
+            each.retain(|_, turns| Arc::strong_count(turns) > 1);
+        }
+        each.entry(who).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE_FOR_ONE))).clone()
     }
 }
 
@@ -192,7 +237,7 @@ struct Question {
 
 impl Question {
     /// Asks for both families, and says what came as soon as that is enough to connect.
-    async fn put(self, servers: Arc<NameServers>, deadline: Instant, _permit: OwnedSemaphorePermit) {
+    async fn put(self, servers: Arc<NameServers>, deadline: Instant, _turn: Turn) {
         let ask = async |family| {
             let told = timeout_at(deadline, servers.ask(&self.name, family)).await;
             told.unwrap_or_else(|_| Told::nothing())
@@ -275,8 +320,32 @@ mod tests {
     #[tokio::test]
     async fn the_hosts_file_is_read() {
         let resolver = Resolver::new(HashMap::new(), &[], 16, Duration::from_secs(5));
-        let found = resolver.resolve("localhost").await.unwrap();
+        let found = resolver.resolve("localhost", None).await.unwrap();
         assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback), "{found:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_account_that_asks_for_much_waits_for_itself() {
+        let turns = Turns::new();
+        let [greedy, other] = [1, 2].map(|id| Some(AccountId::new(id)));
+        let mut taken = Vec::new();
+        while let Ok(turn) = timeout(A_WHILE, turns.take(greedy)).await {
+            taken.push(turn.unwrap());
+        }
+        assert_eq!(taken.len(), AT_ONCE_FOR_ONE);
+        assert!(timeout(A_WHILE, turns.take(other)).await.is_ok());
+        assert!(timeout(A_WHILE, turns.take(None)).await.is_ok());
+        taken.pop();
+        assert!(timeout(A_WHILE, turns.take(greedy)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn accounts_that_ask_for_nothing_are_forgotten() {
+        let turns = Turns::new();
+        for id in 1..5_000 {
+            drop(turns.take(Some(AccountId::new(id))).await);
+        }
+        assert!(turns.each.lock().unwrap().len() <= MANY_ASKERS);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::forward::{Exchanged, Link, denial};
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
 use crate::identify::{Caller, Proof};
-use crate::meter::{Broke, Meter};
+use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
 use crate::udp;
@@ -38,10 +38,8 @@ pub(crate) struct Tunnel {
 
 /// Serves a client until it or we have had enough, or until there is a tunnel to be relayed.
 pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) -> Option<Box<Tunnel>> {
-    let deadline = Instant::now() + gw.config.handshake_timeout;
-    let (peer, entrance) = (client.peer.ip(), client.entrance);
-    let identify = |proof: &Proof| gw.identify(proof, peer, entrance);
-    match greet(&mut client, deadline, gw.speaks_socks5(entrance), identify).await {
+    let deadline = client.since + gw.limits().handshake_timeout;
+    match greet(&mut client, deadline, &gw).await {
         Greeted::Http => http(client, deadline, &gw).await,
         Greeted::Socks(request) => match request.caller {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
@@ -128,7 +126,7 @@ impl Tunnel {
         let early_up = std::mem::take(&mut self.client.io.buf);
         let early_down = std::mem::take(&mut self.upstream.early);
         let Self { client, ticket, upstream } = &*self;
-        let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
+        let meter = ticket.meter(gw.limits().idle_timeout);
         let cut = std::pin::pin!(ticket.live.cut());
         let ended =
             tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
@@ -219,7 +217,7 @@ async fn next_request<C: Control>(
     if client.io.buf.is_empty() && deadline.is_none() {
         wait_for_more(client, link, gw).await?;
     }
-    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.config.handshake_timeout);
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.limits().handshake_timeout);
     let refusal = loop {
         match http::request_head(&client.io.buf, limits) {
             Ok(Parsed::Done(head, consumed)) => {
@@ -248,7 +246,7 @@ async fn wait_for_more<C: Control>(
     link: &mut Option<Link>,
     gw: &Shared<C>,
 ) -> Option<()> {
-    let give_up = Instant::now() + gw.config.keep_alive_timeout;
+    let give_up = Instant::now() + gw.limits().keep_alive_timeout;
     loop {
         let lost = async {
             match link.as_ref() {
@@ -275,7 +273,7 @@ async fn connect<C: Control>(
     target: &Target,
     gw: &Shared<C>,
 ) -> Connected {
-    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
+    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance).await {
         Err(no) => no.into(),
         Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
@@ -299,7 +297,7 @@ async fn forward<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Next {
-    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
+    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance).await {
         Ok(caller) => caller,
         Err(no) => return refuse_http(client, Some(head), gw, &no.into()).await,
     };
@@ -368,8 +366,9 @@ async fn exchange<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Exchanged {
+    let idle_timeout = gw.limits().idle_timeout;
     let may_stay = || !gw.is_draining();
-    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout, &may_stay).await
+    way.exchange(&mut client.io, head, limits, idle_timeout, &may_stay).await
 }
 
 fn proof(head: &RequestHead) -> Proof {
@@ -424,7 +423,8 @@ async fn write_refusal<C: Control>(
     let to_head = head.is_some_and(|head| head.method == "HEAD");
     let write = if to_head { http_response_to_head } else { http_response };
     let response = write(refused.refusal, &refused.detail, stays, retry_after);
-    matches!(timeout(gw.config.handshake_timeout, say(&client.io.stream, &response)).await, Ok(Ok(())))
+    let patience = gw.limits().handshake_timeout;
+    matches!(timeout(patience, say(&client.io.stream, &response)).await, Ok(Ok(())))
 }
 
 /// Seconds after which trying again makes sense.

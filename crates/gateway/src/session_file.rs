@@ -81,6 +81,7 @@ impl SessionFile {
         windows.truncate(self.most);
         if let Err(error) = write(&self.path, &encode(&windows)) {
             tracing::warn!(file = %self.path.display(), %error, "the sessions cannot be written down");
+            self.sessions.note_change();
         }
         windows.len()
     }

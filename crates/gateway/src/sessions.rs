@@ -75,8 +75,13 @@ impl Sessions {
             && window.exit != Some(exit)
         {
             window.exit = Some(exit);
-            self.changed.store(true, Ordering::Relaxed);
+            self.note_change();
         }
+    }
+
+    /// There is something to write down.
+    pub(crate) fn note_change(&self) {
+        self.changed.store(true, Ordering::Relaxed);
     }
 
     /// Puts back what a run before has written down, unless its window has long been over.

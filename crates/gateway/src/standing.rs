@@ -2,8 +2,8 @@
 //! health. A picture of it is handed out for each choice, which costs nothing while all are well.
 //!
 //! **Slow return.** An exit that comes back gets a share of the draws without a session that grows
-//! to the whole within half a minute. Sessions return at once: where they belong must not depend on
-//! the moment.
+//! to the whole within half a minute. Sessions take no notice of it: where a fresh one belongs must
+//! not depend on the moment.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,11 +1,16 @@
 //! Counters of the gateway, read when metrics are asked for. Plain atomics: nothing waits for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tollgate_types::Refusal;
 
+use crate::limits::Limit;
+
 /// How many kinds of refusal there are.
 const KINDS: usize = Refusal::ALL.len();
+/// How many limits keep connections out.
+const LIMITS: usize = Limit::ALL.len();
 
 /// How many reasons there are to drop a datagram.
 const REASONS: usize = Dropped::ALL.len();
@@ -117,6 +122,18 @@ pub struct Stats {
     pub probe_failures: AtomicU64,
     refusals: [AtomicU64; KINDS],
     dropped: [AtomicU64; REASONS],
+    /// Live connections cut because they had lived as long as connections may; among `cuts`.
+    pub overtime: AtomicU64,
+    /// Times a connection waited for its turn because of a limit on bandwidth.
+    pub throttle_waits: AtomicU64,
+    /// How long they waited in all, in microseconds.
+    pub throttled_micros: AtomicU64,
+    /// Answers to failed logins that were held back.
+    pub logins_delayed: AtomicU64,
+    /// Connections from fronts that did not begin with a PROXY header, or with a broken one; among
+    /// `accepted`.
+    pub proxy_headers_refused: AtomicU64,
+    limited: [AtomicU64; LIMITS],
 }
 
 impl Default for Stats {
@@ -146,6 +163,12 @@ impl Default for Stats {
             probe_failures: AtomicU64::new(0),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
             dropped: std::array::from_fn(|_| AtomicU64::new(0)),
+            overtime: AtomicU64::new(0),
+            throttle_waits: AtomicU64::new(0),
+            throttled_micros: AtomicU64::new(0),
+            logins_delayed: AtomicU64::new(0),
+            proxy_headers_refused: AtomicU64::new(0),
+            limited: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 }
@@ -165,9 +188,28 @@ impl Stats {
         }
     }
 
+    /// Counts a connection that a limit kept out.
+    pub fn limited(&self, limit: Limit) {
+        if let Some(counter) = self.limited.get(limit as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// How many datagrams were dropped for each reason.
     pub fn drops(&self) -> impl Iterator<Item = (Dropped, u64)> + '_ {
         Dropped::ALL.iter().zip(&self.dropped).map(|(why, count)| (*why, count.load(Ordering::Relaxed)))
+    }
+
+    /// Counts a wait for bandwidth.
+    pub(crate) fn throttled(&self, waited: Duration) {
+        let micros = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
+        self.throttle_waits.fetch_add(1, Ordering::Relaxed);
+        self.throttled_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// How many connections each limit kept out.
+    pub fn limits(&self) -> impl Iterator<Item = (Limit, u64)> + '_ {
+        Limit::ALL.iter().zip(&self.limited).map(|(limit, count)| (*limit, count.load(Ordering::Relaxed)))
     }
 
     /// How many refusals of each kind there were.

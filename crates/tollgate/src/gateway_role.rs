@@ -9,13 +9,15 @@ use anyhow::Context as _;
 use tollgate_api::{ExitError, ExitStatus, LeftOutReason, Live, LiveConnection};
 use tollgate_core::Core;
 use tollgate_gateway::{
-    ConnectionView, ExitTrouble, Gateway, GatewayConfig, Inherited, LeftOut, Run, Stats, Traffic,
+    Bandwidth, Caps, ConnectionView, ExitTrouble, Gateway, GatewayConfig, GatewayLimits, Inherited, LeftOut,
+    Run, Stats, Traffic,
 };
 use tollgate_types::{Bytes, Clock, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
 use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
 use crate::descriptors;
+use crate::limit_metrics;
 use crate::metrics::{Kind, Reading, Source};
 use crate::settings::Settings;
 
@@ -71,6 +73,11 @@ impl GatewayRole {
         Box::new(move || readings(&gateway))
     }
 
+    /// Has the limits of these settings hold from now on.
+    pub fn reconfigure(&self, settings: &Settings) {
+        self.gateway.reconfigure(limits(settings));
+    }
+
     /// Takes nothing new, lets what runs go on for a while, settles everything.
     pub async fn drain(&self) {
         if let Err(error) = self.gateway.drain().await {
@@ -99,21 +106,14 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
             .flat_map(|(listen, proxy_type)| listen.0.iter().map(move |address| (*address, proxy_type)))
             .collect(),
         static_proxies: gateway.static_proxies,
-        handshake_timeout: gateway.handshake_timeout,
-        head_bytes: gateway.head_bytes,
-        head_fields: gateway.head_fields,
+        limits: limits(settings),
+        proxy_protocol_from: gateway.proxy_protocol_from.0.clone(),
         connect_timeout: gateway.connect_timeout,
         dns_timeout: gateway.dns_timeout,
         dns_servers: gateway.dns_servers.0.clone(),
-        idle_timeout: gateway.idle_timeout,
-        keep_alive_timeout: gateway.keep_alive_timeout,
-        max_connections: descriptors::fit(gateway.max_connections),
-        max_connections_per_caller: gateway.max_connections_per_caller,
         udp: gateway.udp,
         udp_associations_per_caller: gateway.udp_associations_per_caller,
         udp_public_address: gateway.udp_public_address,
-        failed_logins: gateway.failed_logins,
-        failed_logins_window: FAILED_LOGINS_WINDOW,
         max_sessions: gateway.max_sessions,
         allow_destinations: gateway.allow_destinations.0.clone(),
         blocked_ports: gateway.blocked_ports.0.clone(),
@@ -127,6 +127,40 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
         config.hosts.entry(name.clone()).or_default().push(*address);
     }
     config
+}
+
+/// What can be changed while the gateway runs.
+fn limits(settings: &Settings) -> GatewayLimits {
+    let gateway = &settings.gateway;
+    GatewayLimits {
+        handshake_timeout: gateway.handshake_timeout,
+        head_bytes: gateway.head_bytes,
+        head_fields: gateway.head_fields,
+        idle_timeout: gateway.idle_timeout,
+        keep_alive_timeout: gateway.keep_alive_timeout,
+        max_connection_time: gateway.max_connection_time,
+        max_connections: descriptors::fit(gateway.max_connections),
+        per_account: Caps {
+            connections: gateway.max_connections_per_account,
+            per_second: gateway.connections_per_second_per_account,
+        },
+        per_caller: Caps {
+            connections: gateway.max_connections_per_caller,
+            per_second: gateway.connections_per_second_per_caller,
+        },
+        per_address: Caps {
+            connections: gateway.max_connections_per_address,
+            per_second: gateway.connections_per_second_per_address,
+        },
+        bandwidth: Bandwidth {
+            whole: gateway.bandwidth,
+            per_account: gateway.bandwidth_per_account,
+            per_caller: gateway.bandwidth_per_caller,
+        },
+        failed_logins: gateway.failed_logins,
+        failed_logins_window: FAILED_LOGINS_WINDOW,
+        failed_login_delay: gateway.failed_login_delay,
+    }
 }
 
 /// The live connections of this process's gateway. Those of other processes are not seen from here.
@@ -266,6 +300,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         ),
     ];
     readings.extend(readings_of_statics(stats));
+    readings.extend(limit_metrics::readings(stats, gateway.presence(), &gateway.limits()));
     readings
 }
 

@@ -15,6 +15,7 @@ pub mod descriptors;
 pub mod draft;
 pub mod gateway_role;
 pub mod lifecycle;
+pub mod limit_metrics;
 pub mod metrics;
 pub mod open;
 pub mod platform;

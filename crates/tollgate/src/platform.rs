@@ -142,6 +142,13 @@ impl Platform {
         &self.data
     }
 
+    /// Takes what can be changed in a running process from settings that were read again.
+    pub fn reconfigure(&self, settings: &Settings) {
+        if let Some(gateway) = &self.gateway {
+            gateway.reconfigure(settings);
+        }
+    }
+
     /// Drains: takes nothing new, lets what runs go on for a while, settles all usage, closes the
     /// database.
     pub async fn stop(self) {

@@ -8,7 +8,7 @@ use tollgate_types::ProxyType;
 
 use crate::lifecycle::{Signals, Wish};
 use crate::platform::{Addresses, Platform};
-use crate::settings::{Layers, Settings, SettingsError, effective};
+use crate::settings::{InForce, Layers, Settings, SettingsError, effective, items};
 use crate::supervisor::Supervisor;
 use crate::telemetry::LogControl;
 
@@ -43,9 +43,10 @@ async fn live(
     let Some(platform) = start(&settings, sockets, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
     announce(&platform);
     supervisor.ready();
+    let mut in_force = effective(&layers)?;
     while signals.next().await == Wish::Reload {
-        if let Err(error) = reload(log, &layers, &reread) {
-            tracing::error!(%error, "the settings were not read again");
+        if let Err(error) = reload(log, &platform, &mut in_force, &reread) {
+            tracing::error!(%error, "the settings were not read again; those before hold");
         }
     }
     supervisor.stopping();
@@ -118,25 +119,32 @@ fn announce(platform: &Platform) {
 }
 
 /// Takes what can be changed in a running process from the settings as they are written now, and
-/// says which other changes wait for a restart.
+/// says which other changes wait for a restart. Where one of them is wrong, none is taken.
 fn reload(
     log: &LogControl,
-    started_with: &Layers,
+    platform: &Platform,
+    in_force: &mut [InForce],
     reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<()> {
     let layers = reread()?;
     let settings = Settings::read(&layers)?;
-    let before = effective(started_with)?;
-    let changed =
-        effective(&layers)?.into_iter().zip(before).filter(|((_, now, _), (_, then, _))| now != then);
-    let (at_once, later): (Vec<_>, Vec<_>) =
-        changed.map(|((name, ..), _)| name).partition(|name| *name == "log.level");
+    let written = effective(&layers)?;
     log.set(&settings.log.level)?;
-    tracing::info!(
-        changed = at_once.join(","),
-        need_a_restart = later.join(","),
-        "the settings were read again"
-    );
+    platform.reconfigure(&settings);
+    let (mut changed, mut need_a_restart) = (Vec::new(), Vec::new());
+    for ((item, holds), now) in items().iter().zip(in_force).zip(written) {
+        if holds.1 == now.1 {
+            continue;
+        }
+        if item.live {
+            *holds = now;
+            changed.push(item.name);
+        } else {
+            need_a_restart.push(item.name);
+        }
+    }
+    let (changed, need_a_restart) = (changed.join(","), need_a_restart.join(","));
+    tracing::info!(changed, need_a_restart, "the settings were read again");
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 //! a fuzzer as they are.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 
 use crate::body::BodyReader;
 use crate::http::{self, Framing, Limits, RequestHead, RequestTarget, ResponseHead, Version};
 use crate::sniff::{Protocol, sniff};
 use crate::target::{Host, Target};
-use crate::{Parsed, basic, socks5, username};
+use crate::{Parsed, basic, proxy_protocol, socks5, username};
 
 /// A target: any bytes in, a panic if something is wrong.
 pub type FuzzTarget = fn(&[u8]);
@@ -17,6 +18,7 @@ pub type FuzzTarget = fn(&[u8]);
 pub const ALL: &[(&str, FuzzTarget)] = &[
     ("basic", fuzz_basic),
     ("body", fuzz_body),
+    ("proxy_protocol", fuzz_proxy_protocol),
     ("request_head", fuzz_request_head),
     ("response_head", fuzz_response_head),
     ("sniff", fuzz_sniff),
@@ -97,6 +99,24 @@ fn read_body(framing: Framing, bytes: &[u8], piece: usize) -> Option<(usize, boo
     }
     assert!(content.len() <= taken);
     Some((taken, reader.is_done(), content))
+}
+
+/// What a front says of whom it speaks for.
+pub fn fuzz_proxy_protocol(data: &[u8]) {
+    let Some(Some(ends)) = incremental(data, proxy_protocol::header) else {
+        return;
+    };
+    // Written as a line it says the same again.
+    let (source, destination) = (ends.source, ends.destination);
+    let family = if source.is_ipv4() && destination.is_ipv4() { "TCP4" } else { "TCP6" };
+    let ip = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) if family == "TCP6" => format!("::ffff:{v4}"),
+        ip => ip.to_string(),
+    };
+    let (from, to) = (ip(source.ip()), ip(destination.ip()));
+    let line = format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port());
+    let again = Parsed::Done(Some(ends), line.len());
+    assert_eq!(proxy_protocol::header(line.as_bytes()), Ok(again), "{line}");
 }
 
 /// A request head, and what is forwarded of it.

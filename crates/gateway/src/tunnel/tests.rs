@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tollgate_types::{AccountId, BootId, GatewayId, LeaseDenied, SystemClock, Time, WhitelistId};
 
 use super::*;
+use crate::bandwidth::{Bucket, Throttle};
 use crate::control::Control;
 use crate::funds::Funds;
 use crate::journal::Journal;
@@ -65,8 +66,13 @@ impl Relayed {
 }
 
 async fn run(client: Stream, upstream: Stream, early: Vec<u8>, funds: Funds, live: LiveConnection) -> Ended {
-    let meter = Meter::new(&funds, &live, LONG);
+    let throttle = unlimited();
+    let meter = Meter::new(&funds, &throttle, &live, LONG);
     relay(&client, &upstream, early, Vec::new(), &meter, pin!(live.cut())).await
+}
+
+fn unlimited() -> Throttle {
+    Throttle::new(std::array::from_fn(|_| Arc::new(Bucket::new(0))), Arc::default())
 }
 
 fn info(account: AccountId) -> ConnectionInfo {
@@ -215,7 +221,8 @@ async fn a_tunnel_at_rest_takes_little_room() {
     let listed = Admission::Whitelist(WhitelistId::new(1));
     let live = relayed.live.enter(info(relayed.account), funds.clone(), listed, Arc::default());
     let (client, upstream) = (pair::<TcpStream, Stream>().await.1, pair::<TcpStream, Stream>().await.1);
-    let meter = Meter::new(&funds, &live, LONG);
+    let throttle = unlimited();
+    let meter = Meter::new(&funds, &throttle, &live, LONG);
     let cut = pin!(live.cut());
     let resting = relay(&client, &upstream, Vec::new(), Vec::new(), &meter, cut);
     assert!(size_of_val(&resting) < 1024, "{} bytes", size_of_val(&resting));

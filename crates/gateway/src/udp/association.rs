@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use tokio::net::UdpSocket;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tollgate_types::Refusal;
+use tollgate_types::{AccountId, Refusal};
 use tollgate_wire::socks5::{
     DATAGRAM_HEADER_MAX, Datagram, Destination, SocksError, datagram_header, parse_datagram,
 };
@@ -55,6 +55,8 @@ pub(super) struct Association<'a, C: Control> {
 /// Whom datagrams are taken from.
 #[derive(Debug)]
 struct Client {
+    /// Whose it is.
+    account: AccountId,
     /// The address that the TCP connection came from.
     ip: IpAddr,
     /// The port, where the client has named one.
@@ -89,15 +91,15 @@ enum Ready {
 }
 
 impl<'a, C: Control> Association<'a, C> {
-    /// An association of the client at this address, and this port where it has named one.
+    /// An association of this account's client at this address, and this port where it has named one.
     pub(super) fn new(
         gw: &'a Arc<Shared<C>>,
         meter: &'a Meter<'a>,
         relay: UdpSocket,
         outlet: Outlet,
-        (ip, port): (IpAddr, Option<u16>),
+        (account, ip, port): (AccountId, IpAddr, Option<u16>),
     ) -> Self {
-        let client = Client { ip, port, known: None };
+        let client = Client { account, ip, port, known: None };
         let (peers, names, asked) = Default::default();
         Self { gw, meter, relay, outlet, client, peers, names, asked, turn: 0 }
     }
@@ -240,12 +242,12 @@ impl<'a, C: Control> Association<'a, C> {
     // Names ----------------------------------------------------------------------------------------
 
     fn ask(&mut self, name: &[u8], to: Destination<'_>) {
-        let (gw, name) = (self.gw.clone(), Box::from(name));
+        let (gw, who, name) = (self.gw.clone(), self.client.account, Box::from(name));
         let families = [Family::V4, Family::V6].map(|family| self.outlet.may_serve(family).then_some(family));
         let target = to.target();
         self.asked.spawn(async move {
             let ip = match target {
-                Ok(target) => find(&gw, &target, families).await,
+                Ok(target) => find(&gw, &target, who, families).await,
                 Err(_) => Err(Dropped::Malformed),
             };
             Answer { name, ip }
@@ -341,6 +343,7 @@ impl Client {
 async fn find<C: Control>(
     gw: &Shared<C>,
     target: &Target,
+    who: AccountId,
     families: [Option<Family>; 2],
 ) -> Result<IpAddr, Dropped> {
     let blocked = |refusal| match refusal {
@@ -348,7 +351,7 @@ async fn find<C: Control>(
         _ => Dropped::Unresolved,
     };
     let found = match &target.host {
-        Host::Name(name) => gw.dialer.checked_addresses(name, target.port).await,
+        Host::Name(name) => gw.dialer.checked_addresses(name, target.port, who).await,
         // An address that is written as a name.
         Host::Ip(ip) => gw.dialer.checked_address(*ip, target.port).map(|address| vec![address]),
     };

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 use tollgate_types::Refusal;
 use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::{Host, Target};
@@ -37,7 +38,8 @@ use crate::forward::denial;
 use crate::gateway::Shared;
 use crate::greet::AssociateRequest;
 use crate::identify::Caller;
-use crate::meter::{Broke, Meter};
+use crate::limits::Caps;
+use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::serve::refuse_socks;
 use crate::tunnel::close_gently;
@@ -96,10 +98,11 @@ pub(crate) async fn serve<C: Control>(client: Client, request: AssociateRequest,
 
 /// Admits the caller, and opens the sockets.
 async fn grant<C: Control>(client: &Client, caller: Caller, gw: &Shared<C>) -> Result<Granted, Refused> {
-    let place = gw
-        .associations
-        .take(&caller)
-        .map_err(|refusal| Refused::caller(&caller, refusal, "too many UDP associations at once"))?;
+    let at_once = Caps { connections: gw.config.udp_associations_per_caller, per_second: 0 };
+    let place =
+        gw.associations.take_within(&caller, Caps::default(), at_once, Instant::now()).map_err(|_| {
+            Refused::caller(&caller, Refusal::TooManyConnections, "too many UDP associations at once")
+        })?;
     let ticket = gw.admit(caller, client.peer, &ANYWHERE, "socks5-udp").await?;
     let outlet = gw.outlet(&ticket)?;
     let no_relay = |_| {
@@ -124,8 +127,9 @@ async fn relay<C: Control>(
     if say(&client.io.stream, &socks5::reply(Rep::Succeeded, told)).await.is_err() {
         return Ended::Closed;
     }
-    let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
-    let association = Association::new(gw, &meter, relay, outlet, (client.peer.ip(), port));
+    let meter = ticket.meter(gw.limits().idle_timeout);
+    let (account, _) = ticket.caller.who();
+    let association = Association::new(gw, &meter, relay, outlet, (account, client.peer.ip(), port));
     let ended = tokio::select! {
         broke = association.run() => Ended::Broke(broke),
         () = meter.idle() => Ended::Broke(Broke::Idle),

@@ -383,7 +383,7 @@ async fn a_lost_right_silence_and_the_end_of_the_gateway_end_associations() {
     timeout(SOON, association.control.rest()).await.unwrap();
     assert!(association.is_dead().await);
 
-    let world = lab(|config| config.idle_timeout = Duration::from_millis(200)).await;
+    let world = lab(|config| config.limits.idle_timeout = Duration::from_millis(200)).await;
     let mut association = Association::open(&world).await;
     timeout(SOON, association.control.rest()).await.unwrap();
     assert!(association.is_dead().await);

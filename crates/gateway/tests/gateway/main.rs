@@ -5,7 +5,9 @@
 mod datagrams;
 mod exits;
 mod forwarding;
+mod fronts;
 mod handover;
+mod limits;
 mod metering;
 mod names;
 mod overload;

@@ -331,21 +331,3 @@ async fn without_a_target_probes_only_see_whether_somebody_is_there() {
     assert!([1, 2, 5].into_iter().all(|id| status(&world, id).healthy));
     assert!(heads.lock().unwrap().iter().all(Vec::is_empty), "nothing is said to it");
 }
-
-#[tokio::test]
-async fn an_exit_that_customers_use_is_not_probed() {
-    let (busy, asked) = upstream(false).await;
-    let world = World::with(vec![http(1, busy)], |config| {
-        config.probe_interval = Duration::from_millis(400);
-        config.probe_target = Some(Target::parse_authority("probe.example.com:443", None).unwrap());
-    })
-    .await;
-    let until = tokio::time::Instant::now() + Duration::from_millis(1500);
-    let mut own = 0;
-    while tokio::time::Instant::now() < until {
-        ask(&world, "example.com:443", ALICE).await;
-        own += 1;
-    }
-    assert_eq!(asked.load(Ordering::SeqCst), own);
-    assert_eq!(world.gateway.stats().probes.load(Ordering::Relaxed), 0);
-}

@@ -204,7 +204,7 @@ async fn s5_22_a_reset_travels_to_the_other_side() {
 async fn s5_33_silence_and_slowness_end_with_the_handshake_timeout() {
     let short = Duration::from_millis(200);
     let exits = vec![direct(1, ProxyType::Residential)];
-    let world = World::with(exits, |config| config.handshake_timeout = short).await;
+    let world = World::with(exits, |config| config.limits.handshake_timeout = short).await;
     for said in
         [&b""[..], b"\x05\x01\x02", b"\x05\x01\x02\x01\x05alice\x06secret", b"GET http://a", b"CONNECT "]
     {
@@ -219,7 +219,7 @@ async fn s5_33_silence_and_slowness_end_with_the_handshake_timeout() {
 #[tokio::test]
 async fn an_idle_tunnel_ends() {
     let exits = vec![direct(1, ProxyType::Residential)];
-    let world = World::with(exits, |config| config.idle_timeout = Duration::from_millis(100)).await;
+    let world = World::with(exits, |config| config.limits.idle_timeout = Duration::from_millis(100)).await;
     let mut client = world.tunnel(echo().await).await;
     client.say("ping").await;
     assert_eq!(client.rest().await, b"ping");

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tollgate_gateway::{Control, Gateway, GatewayConfig, Run};
+use tollgate_gateway::{Control, Gateway, GatewayConfig, GatewayLimits, Run};
 use tollgate_types::{
     AccountEntry, AccountId, BootId, ByteLease, Bytes, Clock, Directory, DirectoryChange, Exit, ExitId,
     ExitKind, GatewayId, LeaseDenied, LeaseId, LeaseRequest, PasswordKey, Payer, Pools, ProxyType,
@@ -241,7 +241,11 @@ impl World {
         let mut config = GatewayConfig {
             listeners: vec![(loopback, None), (loopback, Some(ProxyType::Mobile))],
             allow_destinations: vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
-            handshake_timeout: Duration::from_secs(5),
+            limits: GatewayLimits {
+                handshake_timeout: Duration::from_secs(5),
+                failed_login_delay: Duration::from_millis(10),
+                ..GatewayLimits::default()
+            },
             connect_timeout: Duration::from_secs(3),
             drain_timeout: Duration::from_secs(2),
             ..GatewayConfig::default()

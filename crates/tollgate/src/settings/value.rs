@@ -57,7 +57,7 @@ macro_rules! whole_numbers {
     )*};
 }
 
-whole_numbers!(u16, u32, usize);
+whole_numbers!(u16, u32, u64, usize);
 
 impl Value for PathBuf {
     fn parse(text: &str) -> Result<Self, String> {
@@ -166,9 +166,9 @@ impl Value for Ports {
 
 /// Ranges of addresses, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Destinations(pub Vec<Cidr>);
+pub struct Ranges(pub Vec<Cidr>);
 
-impl Value for Destinations {
+impl Value for Ranges {
     fn parse(text: &str) -> Result<Self, String> {
         list(text, "must be ranges of addresses separated by commas (for example 10.0.0.0/8,fd00::/8)")
             .map(Self)

@@ -284,6 +284,40 @@ fn a_hangup_reads_the_settings_again() {
 }
 
 #[test]
+fn limits_change_with_a_hangup_and_stay_where_the_file_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("t.toml");
+    let write = |text: &str| std::fs::write(&file, text).expect("written");
+    write("[gateway]\nmax_connections_per_account = 7\n");
+    let flags = ["--config", file.to_str().expect("UTF-8")];
+    let (mut server, ready) = Running::serve(&flags, &server_settings(folder.path()));
+    let holds = |name: &str, value: u64| {
+        let line = format!("tollgate_gateway_limit{{limit=\"{name}\"}} {value}\n");
+        get(text(&ready, "metrics"), "/metrics").contains(&line)
+    };
+    assert!(holds("max_connections_per_account", 7) && holds("bandwidth_per_account", 0));
+    write("[gateway]\nbandwidth_per_account = 125000\nconnect_timeout = '7s'\n");
+    server.signal(Signal::HUP);
+    let line = server.line(|line| line.contains("read again"));
+    let changed = "\"changed\":\"gateway.max_connections_per_account,gateway.bandwidth_per_account\"";
+    assert!(line.contains(changed), "{line}");
+    assert!(line.contains("\"need_a_restart\":\"gateway.connect_timeout\""), "{line}");
+    assert!(holds("max_connections_per_account", 0) && holds("bandwidth_per_account", 125_000));
+    write("[gateway]\nbandwidth_per_account = 1\nmax_connections_per_account = 'many'\n");
+    server.signal(Signal::HUP);
+    let line = server.line(|line| line.contains("not read again"));
+    assert!(line.contains("gateway.max_connections_per_account must be a whole number"), "{line}");
+    assert!(holds("bandwidth_per_account", 125_000), "nothing of a wrong file is taken");
+    // What was changed back has changed, too.
+    write("[gateway]\nmax_connections_per_account = 7\n");
+    server.signal(Signal::HUP);
+    let line = server.line(|line| line.contains("were read again"));
+    assert!(line.contains(changed), "{line}");
+    assert!(holds("max_connections_per_account", 7) && holds("bandwidth_per_account", 0));
+    server.stop();
+}
+
+#[test]
 fn whoever_insists_is_not_kept_waiting_by_a_connection() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut settings = server_settings(folder.path());

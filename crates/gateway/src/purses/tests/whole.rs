@@ -102,7 +102,7 @@ async fn wholes_and_parts_of_one_purse_together_get_what_there_is_and_no_more() 
             if racer % 2 == 0 {
                 forward_wholes(&connection.purse, 60_000, usize::MAX).await.0 as u64 * 60_000
             } else {
-                forward(&connection.purse, funds, 777).await.unwrap_err().0
+                forward(&connection.purse, funds + 1, 777).await.unwrap_err().0
             }
         });
     }

@@ -82,7 +82,7 @@ async fn a_port_that_is_taken_is_counted_and_had_when_it_is_free_and_hurts_nobod
 
 #[tokio::test]
 async fn an_address_that_is_nobodys_is_closed_at_once_without_a_byte() {
-    let statics = Statics::with(|config| config.max_connections = 1).await;
+    let statics = Statics::with(|config| config.limits.max_connections = 1).await;
     let listen = statics.one().await;
     // The only place is taken, and strays do not need one.
     let mut client = tunnel(listen, ONE, echo().await).await;
@@ -102,7 +102,7 @@ async fn an_address_that_is_nobodys_is_closed_at_once_without_a_byte() {
 
 #[tokio::test]
 async fn s5_06_s5_33_handshakes_are_bounded_in_time_and_may_be_slow() {
-    let statics = Statics::with(|config| config.handshake_timeout = Duration::from_millis(800)).await;
+    let statics = Statics::with(|config| config.limits.handshake_timeout = Duration::from_millis(800)).await;
     let listen = statics.one().await;
     let mut slow = Client::to(listen).await;
     for byte in b"\x05\x01\x02\x01\x02s1\x06secret" {
