@@ -268,15 +268,6 @@ impl<C: Control> Gateway<C> {
         directory.exits.all().map(status).collect()
     }
 
-    /// Looks now whether the files of the certificate have changed, which is done every few seconds
-    /// anyway, and reads them if so. What comes of it is said in the log; where they are of no use, the
-    /// certificate stays the one before.
-    pub async fn reload_certificate(&self) {
-        if let Some(certificates) = &self.shared.certificates {
-            certificates.look_aside().await;
-        }
-    }
-
     /// Has other limits hold from now on, for live connections as well where that makes sense: bytes go
     /// as fast as they may at once, connections that have lived too long are cut within a moment, and
     /// no connection is ended for a cap on how many there may be. Timeouts that run already run on.
@@ -298,6 +289,15 @@ impl<C: Control> Gateway<C> {
             callers,
             addresses: self.shared.guests.count(),
             logins_held_back: self.shared.attempts.held(),
+        }
+    }
+
+    /// Looks now whether the files of the certificate have changed, which is done every few seconds
+    /// anyway, and reads them if so. What comes of it is said in the log; where they are of no use, the
+    /// certificate stays the one before.
+    pub async fn reload_certificate(&self) {
+        if let Some(certificates) = &self.shared.certificates {
+            certificates.look_aside().await;
         }
     }
 

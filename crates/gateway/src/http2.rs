@@ -58,7 +58,6 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) struct Wanted {
     side: Box<TlsSide>,
     source: Source,
-    /// The connection's place among all, and among those of its address.
     _seat: Seat,
     _guest: Option<Guest>,
 }
@@ -80,15 +79,13 @@ pub(crate) enum Spoken {
 
 /// Whether HTTP/2 is wanted on a connection.
 pub(crate) fn spoken(client: Client) -> Spoken {
-    let Client { io, peer, entrance, since, _seat, guest } = client;
-    match io.stream {
+    let Buffered { stream, buf } = client.io;
+    match stream {
         Stream::Tls(side) if side.speaks_http2() => {
-            Spoken::Http2(Wanted { side, source: Source { peer, entrance }, _seat, _guest: guest })
+            let source = Source { peer: client.peer, entrance: client.entrance };
+            Spoken::Http2(Wanted { side, source, _seat: client._seat, _guest: client.guest })
         }
-        stream => {
-            let io = Buffered::new(stream, io.buf);
-            Spoken::Other(Client { io, peer, entrance, since, _seat, guest })
-        }
+        stream => Spoken::Other(Client { io: Buffered::new(stream, buf), ..client }),
     }
 }
 
@@ -190,9 +187,7 @@ impl<C: Control> Requests<C> {
             self.given_up = self.given_up.saturating_add(1);
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
-        let Some(seat) = self.gw.seat() else {
-            return respond.send_reset(Reason::REFUSED_STREAM);
-        };
+        let Some(seat) = self.gw.seat() else { return respond.send_reset(Reason::REFUSED_STREAM) };
         self.gw.stats.http2_streams.fetch_add(1, Ordering::Relaxed);
         self.under_way.spawn(run(request, respond, self.source, seat, self.gw.clone()));
     }
@@ -227,9 +222,8 @@ async fn run<C: Control>(
     let stream = Arc::new(Http2Stream::new(request.into_body(), reading, respond, broken));
     let io = Buffered::new(Stream::Http2(stream.clone()), Vec::new());
     let Source { peer, entrance } = source;
-    let since = Instant::now();
-    // Among its address's connections it is the one that carries it that counts.
-    let client = Client { io, peer, entrance, since, _seat: seat, guest: None };
+    // Its address has been counted with the connection.
+    let client = Client { io, peer, entrance, since: Instant::now(), _seat: seat, guest: None };
     let tunnel = tokio::select! {
         tunnel = Box::pin(http2_request(client, head, &gw)) => tunnel,
         // Whatever was being done for it is dropped.

@@ -73,7 +73,7 @@ struct Session {
 /// the client speaks no TLS that goes here; it has been told so, if it can be.
 pub(crate) async fn secure<C: Control>(client: Client, deadline: Instant, gw: &Shared<C>) -> Option<Client> {
     let config = gw.certificates.as_ref()?.current();
-    let Client { io: Buffered { stream, buf }, peer, entrance, since, _seat, guest } = client;
+    let Buffered { stream, buf } = client.io;
     // No TLS within TLS.
     let Stream::Plain(socket) = stream else { return None };
     let side = TlsSide::new(socket, buf, config).ok()?;
@@ -81,7 +81,7 @@ pub(crate) async fn secure<C: Control>(client: Client, deadline: Instant, gw: &S
         Ok(Ok(())) => {
             gw.stats.tls_handshakes.fetch_add(1, Ordering::Relaxed);
             let io = Buffered::new(Stream::Tls(Box::new(side)), Vec::new());
-            Some(Client { io, peer, entrance, since, _seat, guest })
+            Some(Client { io, ..client })
         }
         failed => {
             gw.stats.tls_failures.fetch_add(1, Ordering::Relaxed);

@@ -73,14 +73,14 @@ impl GatewayRole {
         Box::new(move || readings(&gateway))
     }
 
-    /// Looks whether the files of the certificate have changed.
-    pub async fn reload_certificate(&self) {
-        self.gateway.reload_certificate().await;
-    }
-
     /// Has the limits of these settings hold from now on.
     pub fn reconfigure(&self, settings: &Settings) {
         self.gateway.reconfigure(limits(settings));
+    }
+
+    /// Looks whether the files of the certificate have changed.
+    pub async fn reload_certificate(&self) {
+        self.gateway.reload_certificate().await;
     }
 
     /// Takes nothing new, lets what runs go on for a while, settles everything.

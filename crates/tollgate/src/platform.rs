@@ -142,17 +142,17 @@ impl Platform {
         &self.data
     }
 
-    /// Looks whether the files of the gateway's certificate have changed.
-    pub async fn reload_certificate(&self) {
-        if let Some(gateway) = &self.gateway {
-            gateway.reload_certificate().await;
-        }
-    }
-
     /// Takes what can be changed in a running process from settings that were read again.
     pub fn reconfigure(&self, settings: &Settings) {
         if let Some(gateway) = &self.gateway {
             gateway.reconfigure(settings);
+        }
+    }
+
+    /// Looks whether the files of the gateway's certificate have changed.
+    pub async fn reload_certificate(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.reload_certificate().await;
         }
     }
 

@@ -1,12 +1,13 @@
 //! Fuzz targets: each takes any bytes and panics when a promise of this room is broken. They are fed
-//! by the committed corpus and by random bytes in `cargo test`, and can be driven by a fuzzer as they
-//! are.
+//! by the committed corpus, by mutations of it and by random bytes in `cargo test`, and can be driven by
+//! a fuzzer as they are.
 
 use std::fmt::Debug;
 use std::net::IpAddr;
 
 use crate::body::BodyReader;
 use crate::http::{self, Framing, Limits, RequestHead, RequestTarget, ResponseHead, Version};
+use crate::sniff::{Protocol, sniff};
 use crate::target::{Host, Target};
 use crate::{Parsed, basic, proxy_protocol, socks5, username};
 
@@ -20,6 +21,7 @@ pub const ALL: &[(&str, FuzzTarget)] = &[
     ("proxy_protocol", fuzz_proxy_protocol),
     ("request_head", fuzz_request_head),
     ("response_head", fuzz_response_head),
+    ("sniff", fuzz_sniff),
     ("socks5", fuzz_socks5),
     ("target", fuzz_target),
     ("username", fuzz_username),
@@ -199,6 +201,22 @@ fn check_back(head: &ResponseHead, version: Version, close: bool) {
     assert!(head.fields.has_member("connection", "set-cookie") || cookies(head) == cookies(&seen));
 }
 
+/// The first bytes of a connection: no protocol's parser takes what another one was announced for.
+pub fn fuzz_sniff(data: &[u8]) {
+    let [first, ..] = data else {
+        return;
+    };
+    let announced = sniff(*first);
+    let socks5 = socks5::greeting(data).is_ok();
+    assert_eq!(socks5, announced == Protocol::Socks5, "{first:#04x}");
+    // A head may be refused for what comes later, never for a first byte that was taken for HTTP.
+    let http = http::request_head(data, &Limits::default()).is_ok();
+    assert!(!http || announced == Protocol::Http, "{first:#04x}");
+    let (first, _) = data.split_at(1);
+    let begins = http::request_head(first, &Limits::default()) == Ok(Parsed::Need);
+    assert_eq!(begins, announced == Protocol::Http, "{first:?}");
+}
+
 /// Both sides of SOCKS5, and datagrams.
 pub fn fuzz_socks5(data: &[u8]) {
     incremental(data, socks5::greeting);
@@ -233,12 +251,23 @@ pub fn fuzz_target(data: &[u8]) {
         };
         assert_eq!(Target::parse_authority(&target.to_string(), None).as_ref(), Ok(&target));
         assert_eq!(Target::parse_authority(&target.authority(80), Some(80)).as_ref(), Ok(&target));
+        check_connect(&target);
     }
     if let Ok(Host::Name(name)) = Host::parse(text) {
         assert_eq!(Host::parse(&name).as_ref(), Ok(&Host::Name(name.clone())));
         assert!(name.len() <= 253 && !name.ends_with('.') && name.is_ascii());
         assert!(!name.bytes().all(|b| b.is_ascii_digit() || b == b'.'), "a number passes as a name: {name}");
     }
+}
+
+/// An upstream proxy hears of the target as it was understood here, in either protocol.
+fn check_connect(target: &Target) {
+    let asked = http::connect_request(target, Some(("u", "p")));
+    let heard = whole_request(&asked).map(|head| head.form);
+    assert_eq!(heard.as_ref(), Some(&RequestTarget::Authority(target.clone())));
+    let asked = socks5::client_request(target);
+    let heard = incremental(&asked, socks5::request).map(|request| request.target);
+    assert_eq!(heard, Some(Ok(target.clone())));
 }
 
 /// A user name: what is understood is written in a way that is understood the same.

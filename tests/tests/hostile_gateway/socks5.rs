@@ -324,6 +324,6 @@ async fn silence_ends_with_the_handshake_timeout() {
 }
 
 /// How many file descriptors the program holds.
-fn files_of(world: &World) -> usize {
+pub(crate) fn files_of(world: &World) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", world.pid())).expect("its own child's").count()
 }

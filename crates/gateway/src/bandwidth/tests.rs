@@ -199,3 +199,29 @@ async fn wholes_that_are_larger_than_a_turn_pass_at_the_rate_and_never_in_part()
     let took = since.elapsed();
     assert!(took >= 10 * SECOND - BURST && took <= 10 * SECOND + 2 * TURN, "{took:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn threads_together_get_what_one_would() {
+    let rate = 20 * MB;
+    let buckets = buckets([0, rate, 2 * rate]);
+    let since = Instant::now();
+    let moves = |of_each| {
+        let throttle = throttle(&buckets);
+        tokio::spawn(async move {
+            let mut through = 0;
+            while since.elapsed() < SECOND / 2 {
+                flow(&throttle, 10_000, of_each).await;
+                through += 10_000;
+            }
+            through
+        })
+    };
+    let tasks: Vec<_> = (0..16).map(|n| moves(if n % 2 == 0 { 10_000 } else { 100 })).collect();
+    let mut through: u64 = 0;
+    for task in tasks {
+        through += task.await.unwrap();
+    }
+    let most = worth(rate, since.elapsed()) + capacity(rate);
+    assert!(through <= most as u64, "{through} of {most}");
+    assert!(through > capacity(rate) as u64, "{through}: it is filled while they wait");
+}

@@ -12,7 +12,7 @@ use tollgate_types::{
 };
 
 use crate::world::{
-    ALICE, BOB, BOB_ID, Client, World, connect, direct, echo, eventually, origin, sub_account,
+    ALICE, ALICE_ID, BOB, BOB_ID, Client, World, connect, direct, echo, eventually, origin, sub_account,
 };
 
 /// `carol:secret`, who is another account's, and `alice:wrong`.
@@ -186,6 +186,35 @@ async fn bandwidth_slows_down_whom_it_is_for_and_nobody_else_and_costs_no_byte()
     assert!(together.elapsed() >= Duration::from_millis(490), "{:?}", together.elapsed());
     assert_eq!(world.settled().await, 500_000 + 20_000_000 + 300_000);
     assert_eq!(world.control.used(Some(BOB_ID), ProxyType::Residential), 800_000);
+}
+
+#[tokio::test]
+async fn a_download_that_runs_is_slowed_down_and_let_go_again() {
+    let world = world(|_| ()).await;
+    let bytes = 30_000_000;
+    let target = source(bytes).await;
+    let (mut client, status) = ask(&world, "127.0.0.1", ALICE, target).await;
+    assert_eq!(status, 200);
+    // Nothing is read yet: the buffers between here and there hold but a part of it.
+    change(&world, |limits| limits.bandwidth = Bandwidth { per_caller: 10_000, ..Bandwidth::default() });
+    let download = tokio::spawn(async move { client.rest().await.len() });
+    eventually("it waits", || world.gateway.stats().throttle_waits.load(Ordering::Relaxed) > 2).await;
+    assert!(!download.is_finished(), "it would take the better part of an hour");
+    change(&world, |limits| limits.bandwidth = Bandwidth::default());
+    assert_eq!(download.await.unwrap(), bytes);
+    assert_eq!(world.settled().await, bytes as u64);
+}
+
+#[tokio::test]
+async fn qm_11_a_slowed_download_is_cut_at_the_last_granted_byte() {
+    let rates = Bandwidth { per_caller: MB, per_account: 2 * MB, whole: 3 * MB };
+    let world = world(|limits| limits.bandwidth = rates).await;
+    let limit = 300_003;
+    world.control.fund(ALICE_ID, limit);
+    let (mut client, status) = ask(&world, "127.0.0.1", ALICE, source(2_000_000).await).await;
+    assert_eq!(status, 200);
+    assert_eq!(client.rest().await.len() as u64, limit);
+    assert_eq!(world.settled().await, limit);
 }
 
 #[tokio::test]
