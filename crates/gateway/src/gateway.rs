@@ -1,8 +1,7 @@
 //! The gateway as a whole: started from its settings, asked how it is doing, drained.
 
 use std::collections::HashSet;
-use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +14,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Clock, ConnectionId, Directory, Exit, ExitId, ExitKind, GatewayId, LeaseDenied, Payer, ProxyType,
-    Refusal, StaticProtocol, Unavailable,
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, ExitKind, GatewayId, LeaseDenied, Payer, Refusal,
+    StaticProtocol, Unavailable,
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
@@ -24,7 +23,7 @@ use tollgate_wire::username::{self, RouteParams};
 
 use crate::admit::{Guest, Guests, Places, Ticket};
 use crate::attempts::{Attempts, Login, Look};
-use crate::certs::{CertificateError, Certificates};
+use crate::certs::Certificates;
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
@@ -37,7 +36,6 @@ use crate::identify::{Caller, Proof, Service, TurnedAway, identify};
 use crate::inherit::Inherited;
 use crate::journal::Journal;
 use crate::limits::{Bandwidth, GatewayLimits};
-use crate::listen::Port;
 use crate::live::{ConnectionInfo, ConnectionView, Live};
 use crate::ports::{Grounds, Ports};
 use crate::probe::Prober;
@@ -51,6 +49,7 @@ use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
 use crate::spare::Spare;
 use crate::standing::{LeftOut, Standing, Standings};
+use crate::start::{StartError, bind, inherit_static};
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
@@ -62,25 +61,6 @@ const RECOVER_AGAIN: Duration = Duration::from_millis(500);
 const ROUTE_AGAIN: u32 = 16;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
-
-/// A gateway could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port could not be bound.
-    #[error("the gateway cannot listen on {address}: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The data folder could not be used.
-    #[error("the gateway cannot keep its journal in its data folder: {0}")]
-    Journal(#[source] io::Error),
-    /// The certificate cannot be used.
-    #[error("the gateway's certificate cannot be used: {0}")]
-    Certificate(#[from] CertificateError),
-}
 
 /// How far the gateway's life has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -757,34 +737,6 @@ async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health
             directory.borrow_and_update().exits.all().map(|exit| exit.id).collect();
         health.keep(|exit| configured.contains(&exit));
     }
-}
-
-fn bind(
-    listeners: &[(SocketAddr, Option<ProxyType>)],
-    inherited: &mut Inherited,
-) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
-    let mut ports = Vec::new();
-    let mut addresses = Vec::new();
-    for (address, proxy_type) in listeners.iter().copied() {
-        let failed = |source| StartError::Listen { address, source };
-        let port = match inherited.take(address) {
-            Some(socket) => Port::inherit(socket, proxy_type),
-            None => Port::bind(address, proxy_type),
-        };
-        let port = port.map_err(failed)?;
-        addresses.push(port.address().map_err(failed)?);
-        ports.push(port);
-    }
-    Ok((ports, addresses))
-}
-
-fn inherit_static(inherited: &mut Inherited) -> Result<Vec<(u16, Port)>, StartError> {
-    let take = |(port, socket)| {
-        let address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-        let failed = |source| StartError::Listen { address, source };
-        Port::inherit_everywhere(socket).map(|bound| (port, bound)).map_err(failed)
-    };
-    inherited.take_everywhere().into_iter().map(take).collect()
 }
 
 /// Settles what the run before left, however long that takes: before it is settled the control plane
