@@ -3,10 +3,11 @@
 //! so that every story is also a test of money.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -29,18 +30,46 @@ pub struct Setup {
     pub database_url: Option<String>,
     /// Further settings, in their environment form.
     pub settings: Vec<(String, String)>,
+    /// The sockets of the API and of the gateway, where the test keeps them open itself.
+    pub sockets: Option<Arc<Sockets>>,
+}
+
+/// Sockets that are handed to the program at each start, as systemd does it, and that stay open
+/// when it ends.
+#[derive(Debug)]
+pub struct Sockets {
+    api: TcpListener,
+    gateway: TcpListener,
+}
+
+impl Sockets {
+    /// On free ports of 127.0.0.1.
+    ///
+    /// # Panics
+    /// Where loopback cannot be listened on.
+    pub fn bind() -> Arc<Self> {
+        let bind = || TcpListener::bind("127.0.0.1:0").expect("a listener");
+        Arc::new(Self { api: bind(), gateway: bind() })
+    }
 }
 
 impl Setup {
     /// The program with nothing special.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), database_url: None, settings: Vec::new() }
+        Self { program: program.into(), database_url: None, settings: Vec::new(), sockets: None }
     }
 
     /// On another database.
     #[must_use]
     pub fn on(mut self, database_url: Option<String>) -> Self {
         self.database_url = database_url;
+        self
+    }
+
+    /// On sockets that outlive the program.
+    #[must_use]
+    pub fn listening_on(mut self, sockets: &Arc<Sockets>) -> Self {
+        self.sockets = Some(sockets.clone());
         self
     }
 
@@ -133,9 +162,8 @@ impl World {
     /// Where it does not become ready.
     pub fn boot(&mut self) {
         assert!(self.process.is_none(), "it is running");
-        let mut command = self.command(&["serve", "--log-format", "json"]);
-        let mut child =
-            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut command = self.server();
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = child.stderr.take().expect("its log");
         let (ready, waiting) = mpsc::sync_channel(1);
         // The log is read to its end, so that the program never waits for room in the pipe.
@@ -297,12 +325,22 @@ impl World {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.setup.program);
         command.args(arguments).stdin(Stdio::null());
+        self.set_environment(&mut command);
+        command
+    }
+
+    fn set_environment(&self, command: &mut Command) {
+        let address = |socket: fn(&Sockets) -> &TcpListener| {
+            let bound = self.setup.sockets.as_ref().map(|sockets| socket(sockets).local_addr());
+            bound.map_or("127.0.0.1:0".to_owned(), |bound| bound.expect("its address").to_string())
+        };
+        let (api, gateway) = (address(|sockets| &sockets.api), address(|sockets| &sockets.gateway));
         for (name, value) in [
             ("TOLLGATE_DATA_DIR", self.data_dir.path().to_str().expect("a path in UTF-8")),
             ("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN),
-            ("TOLLGATE_API__LISTEN", "127.0.0.1:0"),
+            ("TOLLGATE_API__LISTEN", api.as_str()),
             ("TOLLGATE_METRICS__LISTEN", "127.0.0.1:0"),
-            ("TOLLGATE_GATEWAY__LISTEN", "127.0.0.1:0"),
+            ("TOLLGATE_GATEWAY__LISTEN", gateway.as_str()),
             ("TOLLGATE_GATEWAY__RESIDENTIAL", ""),
             ("TOLLGATE_GATEWAY__DATACENTER", ""),
             ("TOLLGATE_GATEWAY__MOBILE", ""),
@@ -316,6 +354,25 @@ impl World {
             command.env("TOLLGATE_STORE__URL", url);
         }
         command.envs(self.setup.settings.iter().map(|(name, value)| (name, value)));
+    }
+
+    fn server(&self) -> Command {
+        let arguments = ["serve", "--log-format", "json"];
+        let Some(sockets) = &self.setup.sockets else {
+            let mut command = self.command(&arguments);
+            command.stdout(Stdio::null());
+            return command;
+        };
+        // A shell moves them to where `sd_listen_fds(3)` has them, and becomes the program.
+        let hand_over = "exec 3<&0 4>&1 </dev/null >/dev/null; LISTEN_PID=$$ exec \"$0\" \"$@\"";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", hand_over]).arg(&self.setup.program).args(arguments);
+        self.set_environment(&mut command);
+        command.env("LISTEN_FDS", "2").env("LISTEN_FDNAMES", "api:gateway");
+        let pass = |socket: &TcpListener| {
+            Stdio::from(OwnedFd::from(socket.try_clone().expect("a descriptor of the socket")))
+        };
+        command.stdin(pass(&sockets.api)).stdout(pass(&sockets.gateway));
         command
     }
 

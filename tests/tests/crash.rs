@@ -4,19 +4,24 @@
 
 mod common;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{PASSWORD, both_databases};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tollgate_testkit::Origin;
 use tollgate_testkit::client::{Api, ProxyUser, Way};
-use tollgate_testkit::world::{World, int};
+use tollgate_testkit::world::{Setup, World, int};
 
 /// How often the program is killed in one story.
 const KILLS: u64 = 20;
+
+/// How often the files are copied under load.
+const COPIES: u64 = 6;
 
 /// What the client and the origin saw of purchases, over all kills.
 #[derive(Default)]
@@ -85,6 +90,59 @@ both_databases!(killed_twenty_times_under_load, |mut world: World| async move {
         "{acknowledged} acknowledged, {unknown} unknown, {bought} bought"
     );
 });
+
+/// CF-10: what lies on the disk at any moment is a whole state. The program is stopped for the time of
+/// the copy, so that all files are of one moment, and never told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_of_the_files_at_any_moment_is_a_platform() {
+    let world = World::start(Setup::new(env!("CARGO_BIN_EXE_tollgate_under_test")));
+    let origin = Arc::new(Origin::start().await);
+    let ann = world.customer("ann", 1_000_000_000).await;
+    let sub_account = world.sub_account(&ann, "ann.one", PASSWORD, 0).await;
+    world.exit("us-1", "residential", "us", "127.0.0.1").await;
+    let offer = world.offer("residential", 1, 1).await;
+    let (stop, purchases) = (Arc::new(AtomicBool::new(false)), Arc::new(Purchases::default()));
+    let user = world.user(&format!("ann.one:{PASSWORD}"));
+    let load = [
+        tokio::spawn(downloads(user, origin.clone(), Way::Connect, stop.clone())),
+        tokio::spawn(buy(world.api(&ann.key), offer, 0, purchases.clone(), stop.clone())),
+    ];
+    let pid = Pid::from_raw(i32::try_from(world.pid()).expect("a process id")).expect("not 0");
+    let signal = |signal| kill_process(pid, signal).expect("its own child can be signalled");
+    for round in 0..COPIES {
+        tokio::time::sleep(Duration::from_millis(150 + (round * 79) % 200)).await;
+        let acknowledged = purchases.acknowledged.load(Ordering::SeqCst);
+        let mut copy = World::asleep(Setup::new(env!("CARGO_BIN_EXE_tollgate_under_test")));
+        signal(Signal::STOP);
+        copy_files(world.data_dir(), copy.data_dir());
+        signal(Signal::CONT);
+        copy.audit();
+        copy.boot();
+        let current = copy.api(&ann.key).get("/api/users/traffic/packages/current").await;
+        let bought = int(&current.data()["residential"]["total_traffic"]) >> 30;
+        assert!(bought >= acknowledged, "round {round}: {bought} of {acknowledged} acknowledged purchases");
+        let (billed, counted) = (billed(&copy, &ann.key, sub_account).await, moved(&origin));
+        assert!(billed <= counted, "round {round}: {billed} bytes billed, the origin counted {counted}");
+    }
+    stop.store(true, Ordering::SeqCst);
+    for task in load {
+        task.await.expect("the load ends");
+    }
+}
+
+/// Copies a folder of files.
+fn copy_files(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let beside = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            std::fs::create_dir_all(&beside).expect("a folder");
+            copy_files(&path, &beside);
+        } else {
+            std::fs::copy(&path, beside).expect("a copy");
+        }
+    }
+}
 
 fn moved(origin: &Origin) -> i64 {
     i64::try_from(origin.received() + origin.sent()).expect("a count that fits")

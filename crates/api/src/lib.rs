@@ -34,7 +34,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 pub use endpoints::Endpoints;
 pub use error::{ApiError, Unreadable};
 pub use language::Language;
-pub use live::{ExitStatus, Live, LiveConnection, NoGateway};
+pub use live::{ExitError, ExitStatus, LeftOutReason, Live, LiveConnection, NoGateway};
 pub use openapi::openapi;
 pub use serve::{ServeLimits, serve};
 pub use state::{AdminToken, ApiState, Bounds, Settings};

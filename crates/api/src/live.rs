@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::Serialize;
 use tollgate_types::{AccountId, Bytes, ConnectionId, ExitId, ProxyType, StaticProxyId, SubAccountId, Time};
+use utoipa::ToSchema;
 
 /// The live view of the gateways.
 pub trait Live: Send + Sync {
@@ -58,6 +60,39 @@ pub struct ExitStatus {
     pub latency: Option<Duration>,
     /// How many connections it carries now.
     pub connections: u32,
+    /// Of the attempts to connect within about the last minute, those that failed by the exit itself,
+    /// in per cent; `None` without attempts.
+    pub failure_percent: Option<u32>,
+    /// What went wrong last with the exit itself, however long ago.
+    pub last_error: Option<ExitError>,
+    /// Why it is left out, and since when; `None` while it is not.
+    pub left_out: Option<(LeftOutReason, Time)>,
+}
+
+/// What goes wrong with an exit itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitError {
+    /// It cannot be connected to.
+    Unreachable,
+    /// It does not answer in time.
+    Silent,
+    /// It does not take the user name and password.
+    LoginRefused,
+    /// It breaks off, or does not speak its protocol.
+    Broken,
+    /// The local address to leave from cannot be used.
+    NoLocalAddress,
+}
+
+/// Why an exit is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftOutReason {
+    /// It failed several times in a row.
+    Failures,
+    /// It fails far more often than the others.
+    Outlier,
 }
 
 /// No gateway at all: for processes that run only the API, and for tests.

@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
 
 /// What clients may hold up, and for how long.
@@ -49,7 +49,11 @@ impl Default for ServeLimits {
 /// say. Without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves the router until `shutdown` is done, then lets the requests at hand finish.
+/// How long a client that came before the server stops, and has asked nothing yet, may take to.
+const LATE_REQUEST: Duration = Duration::from_secs(1);
+
+/// Serves the router until `shutdown` is done, then lets the requests at hand finish. Those who have
+/// come and were not accepted yet are among them.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -67,9 +71,11 @@ pub async fn serve(
             }
         }
     }
-    // New clients are refused at once; every open connection holds a place until it is over.
-    drop(listener);
     drop(stop);
+    for (stream, peer, place) in queued(listener, &room) {
+        tokio::spawn(connection(stream, peer, router.clone(), limits, stopping.clone(), Some(place)));
+    }
+    // New clients are refused from now on; every open connection holds a place until it is over.
     let everywhere = u32::try_from(limits.connections).unwrap_or(u32::MAX);
     if tokio::time::timeout(limits.drain_time, room.acquire_many(everywhere)).await.is_err() {
         tracing::warn!("requests were cut off: they took longer than the drain time");
@@ -93,6 +99,22 @@ async fn accept(
     }
 }
 
+/// Those who wait to be accepted, as far as there is room. Closing the socket would reset them.
+fn queued(
+    listener: TcpListener,
+    room: &Arc<Semaphore>,
+) -> Vec<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let mut waiting = Vec::new();
+    let Ok(listener) = listener.into_std() else { return waiting };
+    while let Ok(place) = room.clone().try_acquire_owned() {
+        let Ok((stream, peer)) = listener.accept() else { break };
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            waiting.push((stream, peer, place));
+        }
+    }
+    waiting
+}
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -101,7 +123,11 @@ async fn connection(
     mut stopping: watch::Receiver<()>,
     place: Option<OwnedSemaphorePermit>,
 ) {
-    let service = service_fn(move |request| answer(router.clone(), request, peer));
+    let asked = Notify::new();
+    let service = service_fn(|request| {
+        asked.notify_one();
+        answer(router.clone(), request, peer)
+    });
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client has gone before its first request");
     }
@@ -111,7 +137,7 @@ async fn connection(
     let ended = tokio::select! {
         ended = &mut served => Some(ended),
         () = tokio::time::sleep(limits.connection_time) => None,
-        _ = stopping.changed() => None,
+        () = stopped(&mut stopping, &asked) => None,
     };
     if ended.is_none() {
         served.as_mut().graceful_shutdown();
@@ -119,6 +145,13 @@ async fn connection(
         let _late = tokio::time::timeout(limits.drain_time, served).await;
     }
     drop(place);
+}
+
+/// Waits until the server stops, and then for the first request, if that has not come.
+async fn stopped(stopping: &mut watch::Receiver<()>, asked: &Notify) {
+    // The sender says nothing, and is dropped at the end.
+    let _ = stopping.changed().await;
+    let _ = tokio::time::timeout(LATE_REQUEST, asked.notified()).await;
 }
 
 async fn answer(

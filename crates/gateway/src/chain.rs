@@ -13,6 +13,7 @@ use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::Target;
 
 use crate::dial::{Blame, DialError};
+use crate::health::ExitTrouble;
 
 /// What stands for an address that is nobody's business.
 pub(crate) const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -42,6 +43,7 @@ pub(crate) async fn http(
     write_all(stream, &http::connect_request(target, credentials)).await?;
     let limits = Limits { head_bytes, ..Limits::default() };
     let mut answer = Answer::new(stream, head_bytes);
+    answer.is_asked = true;
     for _ in 0..MAX_INTERIM {
         let head = answer
             .next(|buf| match http::response_head(buf, &limits) {
@@ -67,9 +69,8 @@ pub(crate) async fn socks5(
     target: &Target,
     login: Option<&Login>,
 ) -> Result<Vec<u8>, DialError> {
-    write_all(stream, &socks5::client_greeting(login.is_some())).await?;
     let mut answer = Answer::new(stream, SOCKS_REPLY_BYTES);
-    let method = answer.next(|buf| socks5::parse_method(buf).map_err(|_| ())).await?;
+    let method = greet(&mut answer, login.is_some()).await?;
     match (method, login) {
         (socks5::Method::NoAuth, _) => {}
         (socks5::Method::UserPass, Some(login)) => {
@@ -83,8 +84,26 @@ pub(crate) async fn socks5(
         _ => return Err(turned_away()),
     }
     write_all(stream, &socks5::client_request(target)).await?;
+    answer.is_asked = true;
     let reply = answer.next(|buf| socks5::parse_reply(buf).map_err(|_| ())).await?;
     if reply == Rep::Succeeded { Ok(answer.buf) } else { Err(refused_by_socks(reply)) }
+}
+
+/// Greets a SOCKS5 server and asks for nothing: whether it is one, and would talk.
+///
+/// # Errors
+/// [`DialError`].
+pub(crate) async fn socks5_greeting(stream: &TcpStream, has_login: bool) -> Result<(), DialError> {
+    match greet(&mut Answer::new(stream, SOCKS_REPLY_BYTES), has_login).await? {
+        socks5::Method::NoAuth => Ok(()),
+        socks5::Method::UserPass if has_login => Ok(()),
+        _ => Err(turned_away()),
+    }
+}
+
+async fn greet(answer: &mut Answer<'_>, has_login: bool) -> Result<socks5::Method, DialError> {
+    write_all(answer.stream, &socks5::client_greeting(has_login)).await?;
+    answer.next(|buf| socks5::parse_method(buf).map_err(|_| ())).await
 }
 
 /// The bytes an upstream answers with, parsed as they come.
@@ -92,11 +111,13 @@ struct Answer<'s> {
     stream: &'s TcpStream,
     buf: Vec<u8>,
     most: usize,
+    /// The upstream has been told the target: whether it is to blame for breaking off is not known.
+    is_asked: bool,
 }
 
 impl<'s> Answer<'s> {
     fn new(stream: &'s TcpStream, most: usize) -> Self {
-        Self { stream, buf: Vec::new(), most }
+        Self { stream, buf: Vec::new(), most, is_asked: false }
     }
 
     /// The next complete message, leaving in `buf` what follows it.
@@ -113,14 +134,18 @@ impl<'s> Answer<'s> {
         }
     }
 
+    fn end(&self) -> DialError {
+        if self.is_asked { broke_off() } else { broken() }
+    }
+
     async fn read(&mut self) -> Result<(), DialError> {
         loop {
-            self.stream.readable().await.map_err(|_| broken())?;
+            self.stream.readable().await.map_err(|_| self.end())?;
             match self.stream.try_read_buf(&mut self.buf) {
-                Ok(0) => return Err(broken()),
+                Ok(0) => return Err(self.end()),
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(broken()),
+                Err(_) => return Err(self.end()),
             }
         }
     }
@@ -161,9 +186,18 @@ fn refused_by_socks(reply: Rep) -> DialError {
 }
 
 fn turned_away() -> DialError {
-    DialError::new(Blame::Exit, Refusal::NoExit, "the exit does not let the gateway in")
+    let blame = Blame::Exit(ExitTrouble::LoginRefused);
+    DialError::new(blame, Refusal::NoExit, "the exit does not let the gateway in")
 }
 
+/// The exit does not do what its protocol says.
 fn broken() -> DialError {
-    DialError::new(Blame::Exit, Refusal::NoExit, "the exit broke off or does not speak its protocol")
+    let blame = Blame::Exit(ExitTrouble::Broken);
+    DialError::new(blame, Refusal::NoExit, "the exit broke off or does not speak its protocol")
+}
+
+/// The exit broke off when it had the request: some do where they cannot reach the target.
+fn broke_off() -> DialError {
+    let blame = Blame::Doubtful(ExitTrouble::Broken);
+    DialError::new(blame, Refusal::NoExit, "the exit broke off or does not speak its protocol")
 }

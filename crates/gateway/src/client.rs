@@ -3,9 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tollgate_types::ProxyType;
+
+use crate::admit::Guest;
+use crate::seats::Seat;
+use crate::stream::Stream;
 
 /// The most that is read at once while heads and framed bodies are looked at.
 const READ: usize = 32 * 1024;
@@ -13,12 +16,12 @@ const READ: usize = 32 * 1024;
 /// A socket and the bytes read from it that nobody has used yet.
 #[derive(Debug)]
 pub(crate) struct Buffered {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) buf: Vec<u8>,
 }
 
 impl Buffered {
-    pub(crate) fn new(stream: TcpStream, buf: Vec<u8>) -> Self {
+    pub(crate) fn new(stream: Stream, buf: Vec<u8>) -> Self {
         Self { stream, buf }
     }
 }
@@ -28,7 +31,7 @@ impl Buffered {
 ///
 /// # Errors
 /// The connection failed.
-pub(crate) async fn fill(stream: &TcpStream, buf: &mut Vec<u8>) -> io::Result<usize> {
+pub(crate) async fn fill(stream: &Stream, buf: &mut Vec<u8>) -> io::Result<usize> {
     loop {
         stream.readable().await?;
         buf.reserve(READ);
@@ -48,7 +51,7 @@ pub(crate) async fn fill(stream: &TcpStream, buf: &mut Vec<u8>) -> io::Result<us
 ///
 /// # Errors
 /// The connection failed.
-pub(crate) async fn say(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
+pub(crate) async fn say(stream: &Stream, bytes: &[u8]) -> io::Result<()> {
     let mut rest = bytes;
     while !rest.is_empty() {
         stream.writable().await?;
@@ -58,7 +61,7 @@ pub(crate) async fn say(stream: &TcpStream, bytes: &[u8]) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    stream.flush().await
 }
 
 /// Where a connection came in.
@@ -76,6 +79,10 @@ pub(crate) struct Client {
     pub(crate) io: Buffered,
     pub(crate) peer: SocketAddr,
     pub(crate) entrance: Entrance,
+    /// When it was accepted.
+    pub(crate) since: Instant,
     /// Its place among all connections.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _seat: Seat,
+    /// And among those of its address, where they are counted.
+    pub(crate) guest: Option<Guest>,
 }

@@ -1,10 +1,14 @@
-//! The gateway's settings: every bound has a name here.
+//! The gateway's settings: every bound has a name here, or among the limits.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tollgate_types::{Cidr, ProxyType};
+use tollgate_wire::target::Target;
+
+use crate::certs::CertificateFiles;
+use crate::limits::GatewayLimits;
 
 /// How a gateway behaves. The defaults are those of the product, without listeners.
 #[derive(Clone, Debug)]
@@ -15,34 +19,29 @@ pub struct GatewayConfig {
     /// Whether static proxies are served: on every address of the machine, on the ports that they
     /// are reached on.
     pub static_proxies: bool,
-    /// From the first moment of a connection (or the first byte of a further request on it) to the
-    /// end of its request head.
-    pub handshake_timeout: Duration,
-    /// The largest request head, and the largest response head, in bytes.
-    pub head_bytes: usize,
-    /// The most header fields of a head.
-    pub head_fields: usize,
+    /// What can be changed while it runs.
+    pub limits: GatewayLimits,
+    /// The fronts (load balancers) whose connections begin with a PROXY header that says who is behind
+    /// them.
+    pub proxy_protocol_from: Vec<Cidr>,
     /// From an accepted request to an established connection, everything included.
     pub connect_timeout: Duration,
     /// For one name to resolve.
     pub dns_timeout: Duration,
+    /// The name servers to ask; none = the system's.
+    pub dns_servers: Vec<SocketAddr>,
     /// The most answers that are kept of the name servers.
     pub dns_cache_entries: u64,
     /// Names (lower-case) that are answered from here without asking a name server.
     pub hosts: HashMap<String, Vec<IpAddr>>,
-    /// How long a connection may carry nothing in either direction.
-    pub idle_timeout: Duration,
-    /// How long a client's HTTP connection may wait for its next request.
-    pub keep_alive_timeout: Duration,
-    /// Client connections at once; more are closed as they come.
-    pub max_connections: usize,
-    /// Connections of one sub-account, of one listed address, or of one static proxy at once; 0 = no
-    /// limit.
-    pub max_connections_per_caller: u32,
-    /// Failed logins from one address within `failed_logins_window`; 0 = no limit.
-    pub failed_logins: u32,
-    /// The time in which a spent budget of failed logins comes back.
-    pub failed_logins_window: Duration,
+    /// Whether SOCKS5 UDP ASSOCIATE is served.
+    pub udp: bool,
+    /// UDP associations at once of one sub-account, of one listed address, or of one static proxy; 0 =
+    /// no limit. Their TCP connections are counted among the connections, too.
+    pub udp_associations_per_caller: u32,
+    /// The address that clients of ports for metered traffic are told to send datagrams to, where
+    /// that is not the one that they have connected to (behind NAT).
+    pub udp_public_address: Option<IpAddr>,
     /// Sticky sessions that are remembered.
     pub max_sessions: usize,
     /// Destinations opened in spite of the guard.
@@ -52,6 +51,15 @@ pub struct GatewayConfig {
     /// Further listeners of the platform (API, metrics, database): closed to customers even where
     /// their address is opened.
     pub own_addresses: Vec<SocketAddr>,
+    /// The certificate with which TLS is spoken to customers; without one it is not.
+    pub certificate: Option<CertificateFiles>,
+    /// Streams of one HTTP/2 connection at once.
+    pub http2_streams: u32,
+    /// How often exits are probed that are left out, or that nobody uses; zero = never.
+    pub probe_interval: Duration,
+    /// What upstream proxies are asked for by a probe; nothing where it is `None`, only whether they
+    /// can be reached.
+    pub probe_target: Option<Target>,
     /// How long running connections may go on when the gateway stops.
     pub drain_timeout: Duration,
 }
@@ -61,23 +69,24 @@ impl Default for GatewayConfig {
         Self {
             listeners: Vec::new(),
             static_proxies: true,
-            handshake_timeout: Duration::from_secs(10),
-            head_bytes: 64 * 1024,
-            head_fields: 100,
+            limits: GatewayLimits::default(),
+            proxy_protocol_from: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             dns_timeout: Duration::from_secs(5),
+            dns_servers: Vec::new(),
             dns_cache_entries: 8192,
             hosts: HashMap::new(),
-            idle_timeout: Duration::from_secs(300),
-            keep_alive_timeout: Duration::from_secs(60),
-            max_connections: 20_000,
-            max_connections_per_caller: 5_000,
-            failed_logins: 100,
-            failed_logins_window: Duration::from_secs(60),
+            udp: true,
+            udp_associations_per_caller: 256,
+            udp_public_address: None,
             max_sessions: 1_000_000,
             allow_destinations: Vec::new(),
             blocked_ports: vec![25],
             own_addresses: Vec::new(),
+            certificate: None,
+            http2_streams: 100,
+            probe_interval: Duration::from_secs(10),
+            probe_target: None,
             drain_timeout: Duration::from_secs(30),
         }
     }

@@ -12,21 +12,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tollgate_types::{Exit, ExitCredentials, ExitId, ExitKind, Refusal};
+use tollgate_types::{AccountId, Exit, ExitCredentials, ExitId, ExitKind, Refusal};
 use tollgate_wire::target::{Host, Target};
 use tollgate_wire::username::RouteParams;
 
 use crate::chain::{self, Login};
 use crate::guard::{Blocked, Guard};
-use crate::health::{Health, Load};
+use crate::health::{ExitTrouble, Health, Load, Outcome};
+use crate::race::{Leave, race};
 use crate::resolve::{ResolveError, Resolver};
 use crate::socket;
+use crate::stream::Stream;
+use crate::udp::Outlet;
 
-/// How long one address of a name may stay silent before the next is tried beside it (RFC 8305 §5).
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
 /// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 6;
 
@@ -44,33 +44,21 @@ pub(crate) struct Dialer {
 /// A connection towards the target.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     /// What the target said already while the upstream proxy was answering.
     pub(crate) early: Vec<u8>,
     /// The exit; `None` for static proxies.
     pub(crate) exit: Option<ExitId>,
-    /// Where the connection leaves from, as a SOCKS reply tells it: unspecified through upstreams.
-    pub(crate) bound: SocketAddr,
+    /// Whether it goes to the target itself, and not through an upstream proxy.
+    straight: bool,
     _load: Option<Load>,
 }
 
-/// Which address connections leave from that go straight to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leave {
-    /// Whichever the system chooses.
-    Any,
-    /// This one, which is configured on the machine.
-    From(IpAddr),
-    /// This one, configured or only routed.
-    FromRouted(IpAddr),
-}
-
-impl Leave {
-    fn address(self) -> Option<IpAddr> {
-        match self {
-            Self::Any => None,
-            Self::From(ip) | Self::FromRouted(ip) => Some(ip),
-        }
+impl Upstream {
+    /// Where it leaves from, as a SOCKS reply tells it: unspecified through upstream proxies.
+    pub(crate) fn bound(&self) -> SocketAddr {
+        let socket = self.stream.socket().filter(|_| self.straight);
+        socket.and_then(|socket| socket.local_addr().ok()).unwrap_or(chain::UNSPECIFIED)
     }
 }
 
@@ -78,12 +66,18 @@ impl Leave {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
     /// The exit's own. Counts against it; the next one is tried.
-    Exit,
+    Exit(ExitTrouble),
+    /// The exit took the request and did not complete it, which may be the target's doing. Counts
+    /// against the exit where others do better; the next one is tried, but a session stays where it
+    /// is while the exit answers others.
+    Doubtful(ExitTrouble),
     /// The target's (or the customer's): every exit would fail alike.
     Target,
     /// The upstream proxy says no without saying whose fault it is. Another exit may do better, but
     /// a session stays where it is.
     Unclear,
+    /// Nobody's: the exits that were to be tried were full by then. Others may have room.
+    Crowd,
 }
 
 /// A connection could not be made.
@@ -107,15 +101,16 @@ impl From<Blocked> for DialError {
 }
 
 impl Dialer {
-    /// Connects to the target by the first exit that can.
+    /// Connects to the target by the first exit that can, for an account.
     ///
     /// # Errors
-    /// [`DialError`]: why the last exit that was tried failed; `NoExit` where none could be tried.
+    /// [`DialError`]: why the last exit that was tried failed; [`Blame::Crowd`] where none could be tried.
     pub(crate) async fn dial(
         &self,
         exits: &[Arc<Exit>],
         target: &Target,
         route: &RouteParams,
+        who: AccountId,
     ) -> Result<Upstream, DialError> {
         self.guard.target(target)?;
         let deadline = Instant::now() + self.connect_timeout;
@@ -123,17 +118,13 @@ impl Dialer {
         for (index, exit) in exits.iter().enumerate() {
             let Some(load) = self.health.enter(exit) else { continue };
             let until = share_of(deadline, exit, exits.len() - index);
-            match self.attempt(exit, target, route, until).await {
-                Ok((stream, early, bound)) => {
+            match self.attempt(exit, target, route, who, until).await {
+                Ok((stream, early, straight)) => {
                     let (exit, _load) = (Some(exit.id), Some(load));
-                    return Ok(Upstream { stream, early, exit, bound, _load });
+                    return Ok(Upstream { stream: stream.into(), early, exit, straight, _load });
                 }
                 Err(error) => {
-                    let next_may = match error.blame {
-                        Blame::Exit => true,
-                        Blame::Target => false,
-                        Blame::Unclear => route.session.is_none(),
-                    };
+                    let next_may = self.may_go_on(exit.id, error.blame, route);
                     tracing::debug!(exit = %exit.name, refusal = %error.refusal, detail = %error.detail, "an exit failed");
                     failed = Some(error);
                     if !next_may || Instant::now() >= deadline {
@@ -143,8 +134,20 @@ impl Dialer {
             }
         }
         Err(failed.unwrap_or_else(|| {
-            DialError::new(Blame::Exit, Refusal::NoExit, "every matching exit is down or full")
+            DialError::new(Blame::Crowd, Refusal::NoExit, "every matching exit is down or full")
         }))
+    }
+
+    /// Whether another exit may be tried after a failure.
+    fn may_go_on(&self, exit: ExitId, blame: Blame, route: &RouteParams) -> bool {
+        match blame {
+            Blame::Exit(_) => true,
+            Blame::Target | Blame::Crowd => false,
+            Blame::Unclear => route.session.is_none(),
+            Blame::Doubtful(_) => {
+                route.session.is_none() || !self.health.answers_others(exit, Instant::now())
+            }
+        }
     }
 
     /// Connects to the target from a static proxy's own address, which may be routed to this machine
@@ -152,12 +155,50 @@ impl Dialer {
     ///
     /// # Errors
     /// [`DialError`].
-    pub(crate) async fn dial_from(&self, ip: IpAddr, target: &Target) -> Result<Upstream, DialError> {
+    pub(crate) async fn dial_from(
+        &self,
+        ip: IpAddr,
+        target: &Target,
+        who: AccountId,
+    ) -> Result<Upstream, DialError> {
         self.guard.target(target)?;
-        let way = self.direct(target, Leave::FromRouted(ip));
+        let way = self.direct(target, Leave::FromRouted(ip), who);
         let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
-        let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
-        Ok(Upstream { stream, early: Vec::new(), exit: None, bound, _load: None })
+        Ok(Upstream { stream: stream.into(), early: Vec::new(), exit: None, straight: true, _load: None })
+    }
+
+    /// Opens the way of an association's datagrams by the first of these exits that can, all of them
+    /// direct.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn outlet(&self, exits: &[Arc<Exit>], who: AccountId) -> Result<Outlet, DialError> {
+        let mut failed = None;
+        for exit in exits {
+            let ExitKind::Direct { bind_ip } = exit.kind else { continue };
+            let Some(load) = self.health.enter(exit) else { continue };
+            match Outlet::direct(exit.id, load, bind_ip) {
+                Ok(outlet) => return Ok(outlet),
+                Err(error) if socket::is_exhaustion(&error) => return Err(own_limits()),
+                Err(_) => {
+                    let outcome = Outcome::Failed(ExitTrouble::NoLocalAddress);
+                    self.health.learn(exit, outcome, who, Instant::now());
+                    failed = Some(no_address());
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            DialError::new(Blame::Crowd, Refusal::NoExit, "every matching exit is down or full")
+        }))
+    }
+
+    /// The same from a static proxy's own address.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn outlet_from(&self, ip: IpAddr) -> Result<Outlet, DialError> {
+        let failure = |error| if socket::is_exhaustion(&error) { own_limits() } else { no_address() };
+        Outlet::routed(ip).map_err(failure)
     }
 
     /// One try, by one exit; the exit's health learns from it.
@@ -166,18 +207,13 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
+        who: AccountId,
         until: Instant,
-    ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
+    ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
         let began = Instant::now();
-        let way = self.go(exit, target, route);
-        let result = timeout_at(until, way).await.unwrap_or_else(|_| Err(out_of_time(exit)));
-        match &result {
-            Ok(_) => self.health.succeeded(exit.id, began.elapsed()),
-            Err(error) if error.refusal == Refusal::Unavailable => {}
-            Err(error) => match error.blame {
-                Blame::Exit => self.health.failed(exit.id, Instant::now()),
-                Blame::Unclear | Blame::Target => self.health.answered(exit.id),
-            },
+        let result = self.go(exit, target, route, who, until).await;
+        if let Some(outcome) = outcome(result.as_ref().map(|_| began.elapsed())) {
+            self.health.learn(exit, outcome, who, Instant::now());
         }
         result
     }
@@ -187,27 +223,39 @@ impl Dialer {
         exit: &Exit,
         target: &Target,
         route: &RouteParams,
-    ) -> Result<(TcpStream, Vec<u8>, SocketAddr), DialError> {
-        match &exit.kind {
+        who: AccountId,
+        until: Instant,
+    ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
+        let (address, credentials) = match &exit.kind {
             ExitKind::Direct { bind_ip } => {
-                let stream = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From)).await?;
-                let bound = stream.local_addr().unwrap_or(chain::UNSPECIFIED);
-                Ok((stream, Vec::new(), bound))
+                let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From), who);
+                let stream = timeout_at(until, way).await.unwrap_or_else(|_| Err(silent_target()))?;
+                return Ok((stream, Vec::new(), true));
             }
-            ExitKind::Http { address, credentials } => {
-                self.may_travel(target)?;
-                let login = login(credentials.as_ref(), exit, route);
-                let stream = self.to_exit(address).await?;
-                let early = chain::http(&stream, target, login.as_ref(), self.head_bytes).await?;
-                Ok((stream, early, chain::UNSPECIFIED))
+            ExitKind::Http { address, credentials } | ExitKind::Socks5 { address, credentials } => {
+                (address, credentials.as_ref())
             }
-            ExitKind::Socks5 { address, credentials } => {
-                self.may_travel(target)?;
-                let login = login(credentials.as_ref(), exit, route);
-                let stream = self.to_exit(address).await?;
-                let early = chain::socks5(&stream, target, login.as_ref()).await?;
-                Ok((stream, early, chain::UNSPECIFIED))
-            }
+        };
+        self.may_travel(target)?;
+        let stream = timeout_at(until, self.to_exit(address)).await.unwrap_or_else(|_| Err(silent_exit()))?;
+        let login = login(credentials, exit, route);
+        let asking = self.ask(&exit.kind, &stream, target, login.as_ref());
+        let early = timeout_at(until, asking).await.unwrap_or_else(|_| Err(silence_behind()))?;
+        Ok((stream, early, false))
+    }
+
+    /// Asks the upstream proxy that a stream leads to for the target.
+    pub(crate) async fn ask(
+        &self,
+        kind: &ExitKind,
+        stream: &TcpStream,
+        target: &Target,
+        login: Option<&Login>,
+    ) -> Result<Vec<u8>, DialError> {
+        match kind {
+            ExitKind::Direct { .. } => Ok(Vec::new()),
+            ExitKind::Http { .. } => chain::http(stream, target, login, self.head_bytes).await,
+            ExitKind::Socks5 { .. } => chain::socks5(stream, target, login).await,
         }
     }
 
@@ -218,28 +266,48 @@ impl Dialer {
         }
     }
 
-    async fn direct(&self, target: &Target, leave: Leave) -> Result<TcpStream, DialError> {
-        let addresses = self.checked_addresses(target).await?;
-        let fits = |address: &SocketAddr| leave.address().is_none_or(|ip| ip.is_ipv4() == address.is_ipv4());
-        let addresses: Vec<SocketAddr> = addresses.into_iter().filter(fits).take(MAX_ADDRESSES).collect();
-        if addresses.is_empty() {
-            let detail = "the target has no address of the family that the connection leaves from";
-            return Err(DialError::new(Blame::Unclear, Refusal::Unreachable, detail));
-        }
-        race(addresses, leave).await.map_err(|error| direct_failure(&error, leave))
+    async fn direct(&self, target: &Target, leave: Leave, who: AccountId) -> Result<TcpStream, DialError> {
+        let connected = match &target.host {
+            Host::Ip(ip) => {
+                let address = self.checked_address(*ip, target.port)?;
+                race(fitting(&[address], leave)?, leave).await
+            }
+            Host::Name(name) => {
+                let mut addresses = self.checked_addresses(name, target.port, who).await?;
+                addresses.retain(|address| leave.fits(address.ip()));
+                addresses.truncate(MAX_ADDRESSES);
+                race(fitting(&addresses, leave)?, leave).await
+            }
+        };
+        connected.map_err(|error| direct_failure(&error, leave))
     }
 
-    /// The target's addresses that may be reached: those that pass, where at least one does. A name
-    /// that means the gateway itself by any of its addresses is refused as a whole.
-    async fn checked_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, DialError> {
-        let resolved = match &target.host {
-            Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => self.resolver.resolve(name).await.map_err(dns_failure)?,
-        };
-        let mut open = Vec::new();
+    /// An address, where it may be reached.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn checked_address(&self, ip: IpAddr, port: u16) -> Result<SocketAddr, DialError> {
+        let address = SocketAddr::new(ip.to_canonical(), port);
+        self.guard.address(address)?;
+        Ok(address)
+    }
+
+    /// A name's addresses that may be reached: those that pass, where at least one does. A name that
+    /// means the gateway itself by any of its addresses is refused as a whole.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn checked_addresses(
+        &self,
+        name: &str,
+        port: u16,
+        who: AccountId,
+    ) -> Result<Vec<SocketAddr>, DialError> {
+        let resolved = self.resolver.resolve(name, Some(who)).await.map_err(dns_failure)?;
+        let mut open = Vec::with_capacity(resolved.len());
         let mut closed = None;
-        for ip in resolved {
-            let address = SocketAddr::new(ip.to_canonical(), target.port);
+        for ip in resolved.iter() {
+            let address = SocketAddr::new(ip.to_canonical(), port);
             match self.guard.address(address) {
                 Ok(()) => open.push(address),
                 Err(blocked) if self.guard.is_own(address) => return Err(blocked.into()),
@@ -253,20 +321,46 @@ impl Dialer {
     }
 
     /// Connects to an upstream proxy, wherever the operator says it is.
-    async fn to_exit(&self, address: &str) -> Result<TcpStream, DialError> {
-        let unreachable = |_| DialError::new(Blame::Exit, Refusal::NoExit, "the exit cannot be reached");
-        let misnamed = || DialError::new(Blame::Exit, Refusal::NoExit, "the exit has no usable address");
+    pub(crate) async fn to_exit(&self, address: &str) -> Result<TcpStream, DialError> {
+        let no_exit = |detail| DialError::new(Blame::Exit(ExitTrouble::Unreachable), Refusal::NoExit, detail);
+        let unreachable = |_| no_exit("the exit cannot be reached");
+        let misnamed = || no_exit("the exit has no usable address");
         let place = Target::parse_authority(address, None).map_err(|_| misnamed())?;
-        let ips = match &place.host {
-            Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => self.resolver.resolve(name).await.map_err(|_| misnamed())?,
+        let connected = match &place.host {
+            Host::Ip(ip) => race(&[SocketAddr::new(*ip, place.port)], Leave::Any).await,
+            Host::Name(name) => {
+                let ips = self.resolver.resolve(name, None).await.map_err(|_| misnamed())?;
+                let addresses = ips.iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(*ip, place.port));
+                race(&addresses.collect::<Vec<_>>(), Leave::Any).await
+            }
         };
-        let addresses =
-            ips.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, place.port)).collect();
-        race(addresses, Leave::Any)
-            .await
+        connected
             .map_err(|error| if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) })
     }
+}
+
+/// What a try says about the exit; nothing where this gateway itself was at its limits.
+pub(crate) fn outcome(result: Result<Duration, &DialError>) -> Option<Outcome> {
+    let error = match result {
+        Ok(took) => return Some(Outcome::Connected(took)),
+        Err(error) if error.refusal == Refusal::Unavailable => return None,
+        Err(error) => error,
+    };
+    Some(match error.blame {
+        Blame::Exit(trouble) => Outcome::Failed(trouble),
+        Blame::Doubtful(trouble) => Outcome::Doubtful(trouble),
+        Blame::Target => Outcome::TargetFailed,
+        Blame::Unclear | Blame::Crowd => Outcome::Unclear,
+    })
+}
+
+/// The addresses, where there are any.
+fn fitting(addresses: &[SocketAddr], leave: Leave) -> Result<&[SocketAddr], DialError> {
+    if addresses.iter().any(|address| leave.fits(address.ip())) {
+        return Ok(addresses);
+    }
+    let detail = "the target has no address of the family that the connection leaves from";
+    Err(DialError::new(Blame::Unclear, Refusal::Unreachable, detail))
 }
 
 /// How long one exit may take. Upstream proxies may swallow a request, so each of several gets
@@ -281,47 +375,7 @@ fn share_of(deadline: Instant, exit: &Exit, candidates_left: usize) -> Instant {
     }
 }
 
-/// Connects to whichever address answers first, starting them one after the other.
-async fn race(addresses: Vec<SocketAddr>, leave: Leave) -> io::Result<TcpStream> {
-    let mut waiting = addresses.into_iter();
-    let mut running = JoinSet::new();
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    loop {
-        let next = waiting.next();
-        let more = next.is_some();
-        if let Some(address) = next {
-            running.spawn(connect(address, leave));
-        }
-        let finished = if more && waiting.len() > 0 {
-            match timeout(NEXT_ADDRESS_AFTER, running.join_next()).await {
-                Ok(finished) => finished,
-                Err(_) => continue,
-            }
-        } else {
-            running.join_next().await
-        };
-        match finished {
-            Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(error))) => failure = error,
-            Some(Err(_)) => {}
-            None => return Err(failure),
-        }
-    }
-}
-
-async fn connect(address: SocketAddr, leave: Leave) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    match leave {
-        Leave::Any => {}
-        Leave::From(ip) => socket::leave_from(&socket, ip)?,
-        Leave::FromRouted(ip) => socket::leave_from_any(&socket, ip)?,
-    }
-    let stream = socket.connect(address).await?;
-    socket::prepare(&stream);
-    Ok(stream)
-}
-
-fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
+pub(crate) fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
     use io::ErrorKind as Kind;
     if socket::is_exhaustion(error) {
         return own_limits();
@@ -331,11 +385,17 @@ fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
         Kind::ConnectionRefused => target(Refusal::ConnectionRefused, "the target refused the connection"),
         Kind::TimedOut => target(Refusal::Timeout, "the target did not answer"),
         // The address to leave from is gone from the machine, or all its ports are in use.
-        Kind::AddrNotAvailable | Kind::AddrInUse if leave != Leave::Any => {
-            DialError::new(Blame::Exit, Refusal::NoExit, "the address to leave from cannot be used")
-        }
+        Kind::AddrNotAvailable | Kind::AddrInUse if leave != Leave::Any => no_address(),
         _ => target(Refusal::Unreachable, "the target cannot be reached"),
     }
+}
+
+fn no_address() -> DialError {
+    DialError::new(
+        Blame::Exit(ExitTrouble::NoLocalAddress),
+        Refusal::NoExit,
+        "the address to leave from cannot be used",
+    )
 }
 
 fn own_limits() -> DialError {
@@ -353,13 +413,14 @@ fn dns_failure(error: ResolveError) -> DialError {
     }
 }
 
-fn out_of_time(exit: &Exit) -> DialError {
-    match exit.kind {
-        ExitKind::Direct { .. } => silent_target(),
-        ExitKind::Http { .. } | ExitKind::Socks5 { .. } => {
-            DialError::new(Blame::Exit, Refusal::Timeout, "the exit did not answer")
-        }
-    }
+/// The exit itself cannot be connected to in time.
+pub(crate) fn silent_exit() -> DialError {
+    DialError::new(Blame::Exit(ExitTrouble::Silent), Refusal::Timeout, "the exit did not answer")
+}
+
+/// The exit was asked, and says nothing.
+pub(crate) fn silence_behind() -> DialError {
+    DialError::new(Blame::Doubtful(ExitTrouble::Silent), Refusal::Timeout, "the exit did not answer in time")
 }
 
 fn silent_target() -> DialError {
@@ -368,7 +429,11 @@ fn silent_target() -> DialError {
 
 /// What to tell an upstream proxy. Placeholders take what the customer asked for; where he asked
 /// for no place, the exit's own.
-fn login(credentials: Option<&ExitCredentials>, exit: &Exit, route: &RouteParams) -> Option<Login> {
+pub(crate) fn login(
+    credentials: Option<&ExitCredentials>,
+    exit: &Exit,
+    route: &RouteParams,
+) -> Option<Login> {
     use secrecy::ExposeSecret;
     let credentials = credentials?;
     let country = route.country.unwrap_or(exit.country);

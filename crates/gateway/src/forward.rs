@@ -7,10 +7,10 @@
 //! off is never ended as if it were whole. The connection to the origin is kept for the next request
 //! of the same caller to the same target on the same client connection, and for nothing else.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tollgate_types::{LeaseDenied, Refusal};
 use tollgate_wire::Parsed;
 use tollgate_wire::body::BodyReader;
@@ -21,7 +21,7 @@ use crate::admit::Ticket;
 use crate::client::{Buffered, fill, say};
 use crate::dial::Upstream;
 use crate::meter::{Broke, Meter, Way};
-use crate::socket::{self, Pending};
+use crate::stream::{Pending, Stream};
 
 /// Interim (1xx) responses before the final one.
 const MAX_INTERIM: usize = 32;
@@ -34,7 +34,7 @@ pub(crate) struct Link {
     pub(crate) target: Target,
     pub(crate) upstream: Upstream,
     /// Read from the upstream, not yet used.
-    buf: Vec<u8>,
+    pub(crate) buf: Vec<u8>,
     /// Whether a request went over it before.
     used: bool,
 }
@@ -73,29 +73,27 @@ impl Link {
 
     /// Whether the origin still holds the connection open and has said nothing out of turn.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.buf.is_empty() && matches!(socket::peek(&self.upstream.stream), Ok(Pending::Nothing))
+        self.buf.is_empty() && matches!(self.upstream.stream.peek(), Ok(Pending::Nothing))
     }
 
-    /// What was read of the origin beyond the response.
-    pub(crate) fn early(&self) -> &[u8] {
-        &self.buf
-    }
-
-    /// Sends one request and relays its response.
+    /// Sends one request and relays its response. `may_stay` says, when the response comes, whether
+    /// the client's connection may go on after it.
     pub(crate) async fn exchange(
         &mut self,
         client: &mut Buffered,
         head: &RequestHead,
         limits: &Limits,
         idle_timeout: Duration,
+        may_stay: &(dyn Fn() -> bool + Sync),
     ) -> Exchanged {
         let reused = std::mem::replace(&mut self.used, true);
-        let meter = &Meter::new(&self.ticket.funds, &self.ticket.live, idle_timeout);
+        let meter = &self.ticket.meter(idle_timeout);
         let cut = self.ticket.live.cut();
         let upstream = &self.upstream.stream;
         let state = State::default();
         let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
-        let down = Download { client: &client.stream, upstream, meter, limits, head, state: &state };
+        let down =
+            Download { client: &client.stream, upstream, meter, limits, head, may_stay, state: &state };
         let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut, &state).await;
         state.conclude(ended, head, reused)
     }
@@ -139,7 +137,8 @@ struct State {
     answered: AtomicBool,
     /// A byte of it has been relayed.
     relayed: AtomicBool,
-    /// The response ends with the connection, so that its end proves nothing to the client.
+    /// The response ends with the connection or the stream, so that its end proves nothing to the
+    /// client.
     ends_with_close: AtomicBool,
 }
 
@@ -223,10 +222,22 @@ pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
     match denied {
         LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",
         LeaseDenied::TrafficLimit => "the traffic limit of the sub-account is reached",
-        LeaseDenied::HeldElsewhere => "the last bytes are held by other connections",
+        LeaseDenied::HeldElsewhere | LeaseDenied::LimitHeldElsewhere => {
+            "the last bytes are held by other connections"
+        }
         LeaseDenied::Blocked => "the sub-account or the account is blocked",
         LeaseDenied::Unavailable => "funds cannot be checked just now",
     }
+}
+
+/// Bytes behind those that were to go first, in one piece: once. Then as they are.
+fn behind<'b>(lead: &mut Vec<u8>, bytes: &'b [u8]) -> Cow<'b, [u8]> {
+    if lead.is_empty() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut whole = std::mem::take(lead);
+    whole.extend_from_slice(bytes);
+    Cow::Owned(whole)
 }
 
 /// RFC 9110 §9.2.2.
@@ -236,18 +247,16 @@ fn is_idempotent(method: &str) -> bool {
 
 /// The request, on its way to the origin.
 struct Upload<'e> {
-    client: &'e TcpStream,
-    upstream: &'e TcpStream,
+    client: &'e Stream,
+    upstream: &'e Stream,
     meter: &'e Meter<'e>,
     sent: &'e AtomicBool,
 }
 
 impl Upload<'_> {
     async fn run(self, head: &RequestHead, buf: &mut Vec<u8>) -> Result<(), Failure> {
-        let mut bytes = Vec::with_capacity(1024);
-        head.write_forward(&mut bytes, true);
-        self.meter.send(Way::Up, self.upstream, &bytes).await?;
-        drop(bytes);
+        let mut lead = Vec::with_capacity(1024);
+        head.write_forward(&mut lead, true);
         let mut body = BodyReader::new(head.framing());
         loop {
             let step = body.advance(buf).map_err(|_| Failure::BadBody)?;
@@ -256,13 +265,15 @@ impl Upload<'_> {
                 self.sent.store(true, Ordering::Relaxed);
             }
             let take = step.take.min(buf.len());
-            self.meter.send(Way::Up, self.upstream, buf.get(..take).unwrap_or_default()).await?;
+            let bytes = behind(&mut lead, buf.get(..take).unwrap_or_default());
+            self.meter.send(Way::Up, self.upstream, &bytes).await?;
+            drop(bytes);
             buf.drain(..take);
             if step.done {
                 return Ok(());
             }
             if fill(self.client, buf).await.map_err(|_| Broke::Reading(Way::Up))? == 0 {
-                socket::finish(self.upstream);
+                self.upstream.finish();
                 return Err(Failure::ClientEnded);
             }
         }
@@ -271,11 +282,12 @@ impl Upload<'_> {
 
 /// The response, on its way to the client.
 struct Download<'e> {
-    client: &'e TcpStream,
-    upstream: &'e TcpStream,
+    client: &'e Stream,
+    upstream: &'e Stream,
     meter: &'e Meter<'e>,
     limits: &'e Limits,
     head: &'e RequestHead,
+    may_stay: &'e (dyn Fn() -> bool + Sync),
     state: &'e State,
 }
 
@@ -285,15 +297,19 @@ impl Download<'_> {
             let response = self.next_head(buf).await?;
             match response.status {
                 101 if self.head.upgrade().is_some() => {
-                    self.relay_head(&response, false, false).await?;
+                    self.relay_head(&response).await?;
                     return Ok(Final { upgraded: true, client_stays: false, upstream_stays: false });
                 }
                 101 => return Err(Failure::BadResponse),
                 100..=199 => {
                     // A client of HTTP/1.0 does not know interim responses (RFC 9110 §15.2).
-                    if self.head.version == Version::Http11 {
-                        self.relay_head(&response, false, false).await?;
+                    if self.head.version != Version::Http10 {
+                        self.relay_head(&response).await?;
                     }
+                }
+                // To Extended CONNECT it would say that the other protocol is spoken (RFC 8441 §5).
+                200..=299 if self.head.version == Version::Http2 && self.head.upgrade().is_some() => {
+                    return Err(Failure::BadResponse);
                 }
                 _ => return self.last(&response, buf).await,
             }
@@ -320,34 +336,50 @@ impl Download<'_> {
     async fn last(&self, response: &ResponseHead, buf: &mut Vec<u8>) -> Result<Final, Failure> {
         let framing = response.framing(&self.head.method);
         let until_close = framing == Framing::UntilClose;
-        let unchunk = framing == Framing::Chunked && self.head.version == Version::Http10;
+        let unchunk = framing == Framing::Chunked && self.head.version != Version::Http11;
         let sent = self.state.sent.load(Ordering::Relaxed);
-        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk;
-        self.state.ends_with_close.store(until_close || unchunk, Ordering::Relaxed);
-        self.relay_head(response, !client_stays, unchunk).await?;
-        self.relay_body(BodyReader::new(framing), unchunk, buf).await?;
+        let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk && (self.may_stay)();
+        // A stream of HTTP/2 can be broken off whatever the framing.
+        let breaks_off = until_close || unchunk || self.head.version == Version::Http2;
+        self.state.ends_with_close.store(breaks_off, Ordering::Relaxed);
+        let lead = self.begin_head(response, !client_stays, unchunk).await?;
+        self.relay_body(BodyReader::new(framing), unchunk, lead, buf).await?;
         let upstream_stays = response.keep_alive() && sent && !until_close && buf.is_empty();
         Ok(Final { upgraded: false, client_stays, upstream_stays })
     }
 
-    async fn relay_head(&self, response: &ResponseHead, close: bool, unchunk: bool) -> Result<(), Failure> {
+    /// A head that no body follows.
+    async fn relay_head(&self, response: &ResponseHead) -> Result<(), Failure> {
+        let bytes = self.begin_head(response, false, false).await?;
+        self.send(&bytes).await
+    }
+
+    /// Relays a head, and gives what of it is still to be sent: in one piece with the body, if that is
+    /// there.
+    async fn begin_head(
+        &self,
+        response: &ResponseHead,
+        close: bool,
+        unchunk: bool,
+    ) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::with_capacity(1024);
         let own = response.write_back(&mut bytes, self.head.version, close, unchunk);
         if own == 0 {
-            return self.send(&bytes).await;
+            return Ok(bytes);
         }
         // What this hop adds for itself was not asked for by the customer, and is not billed.
         let blank_line = bytes.split_off(bytes.len().saturating_sub(BLANK_LINE));
         let hop = bytes.split_off(bytes.len().saturating_sub(own));
         self.send(&bytes).await?;
         say(self.client, &hop).await.map_err(|_| Broke::Writing(Way::Down))?;
-        self.send(&blank_line).await
+        Ok(blank_line)
     }
 
     async fn relay_body(
         &self,
         mut body: BodyReader,
         unchunk: bool,
+        mut lead: Vec<u8>,
         buf: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         loop {
@@ -360,7 +392,9 @@ impl Download<'_> {
             let step = step.map_err(|_| Failure::BadResponse)?;
             let take = step.take.min(buf.len());
             let bytes = if unchunk { data.as_slice() } else { buf.get(..take).unwrap_or_default() };
-            self.send(bytes).await?;
+            let bytes = behind(&mut lead, bytes);
+            self.send(&bytes).await?;
+            drop(bytes);
             buf.drain(..take);
             if step.done {
                 return Ok(());

@@ -55,6 +55,17 @@ impl Funds {
         }
     }
 
+    /// The same for so many bytes at once, which are of no use in parts.
+    ///
+    /// # Errors
+    /// Why there will never be so many: the connection must end.
+    pub(crate) async fn refill_whole(&self, bytes: usize) -> Result<(), LeaseDenied> {
+        match self {
+            Self::Purse(purse) => purse.refill_whole(bytes).await,
+            Self::Tally(_) => Ok(()),
+        }
+    }
+
     /// A live connection uses them. Answers what [`cut_after`](Self::cut_after) wants to know.
     pub(crate) fn join(&self) -> u64 {
         match self {

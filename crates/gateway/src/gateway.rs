@@ -1,27 +1,29 @@
 //! The gateway as a whole: started from its settings, asked how it is doing, drained.
 
 use std::collections::HashSet;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard as Loaded};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, Payer, ProxyType, Refusal,
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, ExitKind, GatewayId, LeaseDenied, Payer, Refusal,
     StaticProtocol, Unavailable,
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
-use tollgate_wire::username::RouteParams;
+use tollgate_wire::username::{self, RouteParams};
 
-use crate::admit::{Places, Ticket};
-use crate::attempts::Attempts;
+use crate::admit::{Guest, Guests, Places, Ticket};
+use crate::attempts::{Attempts, Login, Look};
+use crate::certs::Certificates;
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
@@ -31,40 +33,34 @@ use crate::funds::Funds;
 use crate::guard::Guard;
 use crate::health::{ExitStatus, Health};
 use crate::identify::{Caller, Proof, Service, TurnedAway, identify};
+use crate::inherit::Inherited;
 use crate::journal::Journal;
-use crate::listen::Port;
+use crate::limits::{Bandwidth, GatewayLimits};
 use crate::live::{ConnectionInfo, ConnectionView, Live};
 use crate::ports::{Grounds, Ports};
+use crate::probe::Prober;
 use crate::purses::Purses;
 use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
-use crate::route::{Draw, SessionKey, route};
+use crate::route::{Condition, Draw, SessionKey, route};
+use crate::seats::{Seat, Seats};
+use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
+use crate::spare::Spare;
+use crate::standing::{LeftOut, Standing, Standings};
+use crate::start::{StartError, bind, inherit_static};
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
+use crate::udp::Outlet;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
+/// How often exits are chosen for one request that are full when they are tried.
+const ROUTE_AGAIN: u32 = 16;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
-
-/// A gateway could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port could not be bound.
-    #[error("the gateway cannot listen on {address}: {source}")]
-    Listen {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// The data folder could not be used.
-    #[error("the gateway cannot keep its journal in its data folder: {0}")]
-    Journal(#[source] io::Error),
-}
 
 /// How far the gateway's life has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,9 +91,25 @@ pub struct Gateway<C: Control> {
     keepers: Vec<JoinHandle<()>>,
 }
 
+/// Who has connections now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Client connections, those included that have not said yet who they are.
+    pub clients: usize,
+    /// Accounts with admitted connections.
+    pub accounts: usize,
+    /// Sub-accounts, listed addresses and static proxies with admitted connections.
+    pub callers: usize,
+    /// Addresses that connections come from, where there is a cap on them.
+    pub addresses: usize,
+    /// Failed logins whose answer is held back.
+    pub logins_held_back: usize,
+}
+
 /// What every connection needs.
 pub(crate) struct Shared<C: Control> {
     pub(crate) config: GatewayConfig,
+    limits: ArcSwap<GatewayLimits>,
     directory: watch::Receiver<Arc<Directory>>,
     purses: Arc<Purses<C>>,
     tallies: Arc<Tallies<C>>,
@@ -105,13 +117,24 @@ pub(crate) struct Shared<C: Control> {
     pub(crate) stats: Arc<Stats>,
     /// What belongs to static proxies here.
     pub(crate) grounds: Arc<Grounds>,
-    dialer: Dialer,
+    pub(crate) dialer: Arc<Dialer>,
     health: Arc<Health>,
-    sessions: Sessions,
+    /// Where there is one, TLS is spoken to clients.
+    pub(crate) certificates: Option<Arc<Certificates>>,
+    sessions: Arc<Sessions>,
+    session_file: Arc<SessionFile>,
     attempts: Attempts,
     places: Arc<Places>,
-    /// One permit for each client connection.
-    pub(crate) open: Arc<Semaphore>,
+    /// UDP associations, which are connections too.
+    pub(crate) associations: Arc<Places>,
+    /// Everybody who accepts connections listens to it, until he does not any more.
+    pub(crate) accepting: watch::Sender<()>,
+    /// What is left when no file descriptors are.
+    pub(crate) spare: Spare,
+    /// Who comes, by address.
+    guests: Arc<Guests>,
+    /// One for each client connection.
+    seats: Arc<Seats>,
     notes: Notes,
     random: Mutex<StdRng>,
     clock: Arc<dyn Clock>,
@@ -131,7 +154,26 @@ impl<C: Control> Gateway<C> {
         run: Run<'_>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, StartError> {
-        let (ports, addresses) = bind(&config.listeners)?;
+        Self::start_on(Inherited::default(), config, control, run, clock).await
+    }
+
+    /// The same with sockets that are listening already. Each becomes the port of the setting with
+    /// its address; those on every address of the machine that are no setting's are for static
+    /// proxies, and what is left is closed.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_on(
+        mut inherited: Inherited,
+        config: GatewayConfig,
+        control: Arc<C>,
+        run: Run<'_>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let certificates = config.certificate.clone().map(Certificates::load).transpose()?.map(Arc::new);
+        let (ports, addresses) = bind(&config.listeners, &mut inherited)?;
+        let static_ports = if config.static_proxies { inherit_static(&mut inherited)? } else { Vec::new() };
+        inherited.close();
         let mut random = StdRng::from_seed(run.seed);
         let fresh_id = GatewayId::new(positive(&mut random));
         let boot = BootId::new(positive(&mut random));
@@ -140,7 +182,8 @@ impl<C: Control> Gateway<C> {
         let purses = Purses::new(control.clone(), boot, journal, stats.clone());
         recover(&purses).await;
         let (phase, phases) = watch::channel(Phase::Running);
-        let parts = Parts { control, purses, stats, random, clock, phase: phases };
+        let parts =
+            Parts { folder: run.folder, control, purses, stats, certificates, random, clock, phase: phases };
         let shared = Arc::new(Shared::new(config, &addresses, parts));
         let keepers = shared.keep();
         for port in ports {
@@ -148,6 +191,7 @@ impl<C: Control> Gateway<C> {
         }
         if shared.config.static_proxies {
             let mut ports = Ports::new(shared.clone(), shared.directory.clone());
+            static_ports.into_iter().for_each(|(port, bound)| ports.inherit(port, bound));
             ports.match_directory();
             tokio::spawn(ports.run());
         }
@@ -162,17 +206,22 @@ impl<C: Control> Gateway<C> {
     /// The control plane is away: what is not settled stays in the journal for the next start.
     pub async fn drain(&self) -> Result<(), Unavailable> {
         self.phase.send_replace(Phase::Draining);
-        let everyone = self.shared.all_permits();
-        let done = self.shared.open.acquire_many(everyone);
+        let done = async {
+            // Who still waits to be accepted comes in first.
+            self.shared.accepting.closed().await;
+            self.shared.seats.all_free().await;
+        };
         if timeout(self.shared.config.drain_timeout, done).await.is_err() {
             self.phase.send_replace(Phase::Stopped);
+            self.shared.live.cut_all();
             // A connection that is dropped gives back what it holds; that takes no time to speak of.
-            let _ = timeout(LAST_CONNECTIONS, self.shared.open.acquire_many(everyone)).await;
+            let _ = timeout(LAST_CONNECTIONS, self.shared.seats.all_free()).await;
         }
         for keeper in &self.keepers {
             keeper.abort();
         }
-        let (settled, ()) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain());
+        let saved = self.shared.session_file.clone().save_if_changed();
+        let (settled, (), _) = tokio::join!(self.shared.purses.drain(), self.shared.tallies.drain(), saved);
         settled
     }
 
@@ -199,6 +248,39 @@ impl<C: Control> Gateway<C> {
         directory.exits.all().map(status).collect()
     }
 
+    /// Has other limits hold from now on, for live connections as well where that makes sense: bytes go
+    /// as fast as they may at once, connections that have lived too long are cut within a moment, and
+    /// no connection is ended for a cap on how many there may be. Timeouts that run already run on.
+    pub fn reconfigure(&self, limits: GatewayLimits) {
+        self.shared.reconfigure(limits);
+    }
+
+    /// The limits that hold.
+    pub fn limits(&self) -> Arc<GatewayLimits> {
+        self.shared.limits.load_full()
+    }
+
+    /// Who has connections, and how many.
+    pub fn presence(&self) -> Presence {
+        let (callers, accounts) = self.shared.places.count();
+        Presence {
+            clients: self.shared.seats.taken(),
+            accounts,
+            callers,
+            addresses: self.shared.guests.count(),
+            logins_held_back: self.shared.attempts.held(),
+        }
+    }
+
+    /// Looks now whether the files of the certificate have changed, which is done every few seconds
+    /// anyway, and reads them if so. What comes of it is said in the log; where they are of no use, the
+    /// certificate stays the one before.
+    pub async fn reload_certificate(&self) {
+        if let Some(certificates) = &self.shared.certificates {
+            certificates.look_aside().await;
+        }
+    }
+
     /// Its counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.stats
@@ -206,43 +288,65 @@ impl<C: Control> Gateway<C> {
 }
 
 /// What a gateway is put together from.
-struct Parts<C: Control> {
+struct Parts<'p, C: Control> {
+    folder: &'p Path,
     control: Arc<C>,
     purses: Arc<Purses<C>>,
     stats: Arc<Stats>,
+    certificates: Option<Arc<Certificates>>,
     random: StdRng,
     clock: Arc<dyn Clock>,
     phase: watch::Receiver<Phase>,
 }
 
 impl<C: Control> Shared<C> {
-    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<C>) -> Self {
-        let health = Arc::new(Health::default());
+    fn new(config: GatewayConfig, listening: &[SocketAddr], parts: Parts<'_, C>) -> Self {
+        let health = Arc::new(Health::new(Instant::now()));
+        let sessions = Arc::new(Sessions::new(config.max_sessions));
+        let session_file =
+            SessionFile::open(parts.folder, config.max_sessions, sessions.clone(), parts.clock.clone());
         let own = listening.iter().chain(&config.own_addresses).copied().collect();
         let grounds = Arc::new(Grounds::new(parts.control.directory()));
         let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
         let dialer = Dialer {
-            resolver: Resolver::new(config.hosts.clone(), config.dns_cache_entries, config.dns_timeout),
+            resolver: Resolver::new(
+                config.hosts.clone(),
+                &config.dns_servers,
+                config.dns_cache_entries,
+                config.dns_timeout,
+            ),
             guard: guard.with_statics(grounds.clone()),
             health: health.clone(),
             connect_timeout: config.connect_timeout,
-            head_bytes: config.head_bytes,
+            head_bytes: config.limits.head_bytes,
         };
+        let places = Places::new(config.limits.bandwidth, parts.stats.clone());
+        // Their bytes are those of connections.
+        let associations = Places::new(Bandwidth::default(), parts.stats.clone());
+        let live = Live::new(parts.control.directory(), parts.clock.clone());
+        live.set_longest(config.limits.max_connection_time);
         let (gateway, boot) = (parts.purses.gateway, parts.purses.boot);
         let tallies = Tallies::new(parts.control.clone(), gateway, boot, parts.stats.clone());
         Self {
             directory: parts.control.directory(),
             purses: parts.purses,
             tallies: Arc::new(tallies),
-            live: Arc::new(Live::new(parts.control.directory(), parts.clock.clone())),
+            live: Arc::new(live),
             stats: parts.stats,
             grounds,
-            dialer,
+            dialer: Arc::new(dialer),
             health,
-            sessions: Sessions::new(config.max_sessions),
-            attempts: Attempts::new(config.failed_logins, config.failed_logins_window),
-            places: Arc::new(Places::new(config.max_connections_per_caller)),
-            open: Arc::new(Semaphore::new(most_connections(&config))),
+            certificates: parts.certificates,
+            sessions,
+            session_file: Arc::new(session_file),
+            attempts: Attempts::default(),
+            places: Arc::new(places),
+            associations: Arc::new(associations),
+            accepting: watch::Sender::new(()),
+            spare: Spare::new(),
+            guests: Arc::new(Guests::new()),
+            seats: Arc::default(),
+            limits: ArcSwap::from_pointee(config.limits.clone()),
             notes: collect(parts.control),
             random: Mutex::new(parts.random),
             clock: parts.clock,
@@ -259,11 +363,70 @@ impl<C: Control> Shared<C> {
         let telling = tokio::spawn(async move { tallies.run().await });
         let revoking = revoke::watch(self.directory.clone(), self.live.clone(), self.purses.clone());
         let tidying = tidy(self.directory.clone(), self.health.clone());
-        vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying)]
+        let saving = self.session_file.clone().run();
+        let mut keepers =
+            vec![reporting, telling, tokio::spawn(revoking), tokio::spawn(tidying), tokio::spawn(saving)];
+        if !self.config.probe_interval.is_zero() {
+            keepers.push(tokio::spawn(self.prober().run()));
+        }
+        keepers.extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.watch())));
+        keepers
     }
 
-    fn all_permits(&self) -> u32 {
-        u32::try_from(most_connections(&self.config)).unwrap_or(u32::MAX)
+    fn prober(&self) -> Prober {
+        let mut seed = [0; 32];
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut seed);
+        Prober {
+            dialer: self.dialer.clone(),
+            directory: self.directory.clone(),
+            target: self.config.probe_target.clone(),
+            interval: self.config.probe_interval,
+            random: StdRng::from_seed(seed),
+            stats: self.stats.clone(),
+        }
+    }
+
+    /// The limits as they are now.
+    pub(crate) fn limits(&self) -> Loaded<Arc<GatewayLimits>> {
+        self.limits.load()
+    }
+
+    fn reconfigure(&self, limits: GatewayLimits) {
+        self.places.set_bandwidth(limits.bandwidth);
+        self.live.set_longest(limits.max_connection_time);
+        self.limits.store(Arc::new(limits));
+        // Some may have lived too long by now.
+        self.live.recheck();
+    }
+
+    /// Whether connections from there begin with a PROXY header.
+    pub(crate) fn is_front(&self, peer: IpAddr) -> bool {
+        self.config.proxy_protocol_from.iter().any(|range| range.contains(peer))
+    }
+
+    /// Counts one more connection of an address, where they are counted; `None` where a cap keeps it
+    /// out.
+    pub(crate) fn let_in(&self, peer: IpAddr) -> Option<Option<Guest>> {
+        let caps = self.limits().per_address;
+        self.guests.enter(peer, caps).inspect_err(|limit| self.stats.limited(*limit)).ok()
+    }
+
+    /// Whether somebody is served where a connection came in, which is counted.
+    pub(crate) fn counts_as_entrance(&self, entrance: Entrance) -> bool {
+        let Entrance::Static(local) = entrance else { return true };
+        let is_proxy = self.directory().static_at(local).is_some();
+        let counter = if is_proxy { &self.stats.static_accepted } else { &self.stats.static_strays };
+        counter.fetch_add(1, Ordering::Relaxed);
+        is_proxy
+    }
+
+    /// A seat for one more client connection, if there is one; always one at least.
+    pub(crate) fn seat(&self) -> Option<Seat> {
+        let seat = self.seats.take(self.limits().max_connections.max(1));
+        if seat.is_none() {
+            self.stats.turned_away.fetch_add(1, Ordering::Relaxed);
+        }
+        seat
     }
 
     /// The newest picture. A connection looks at one for each decision.
@@ -273,7 +436,8 @@ impl<C: Control> Shared<C> {
 
     /// The largest heads that are taken.
     pub(crate) fn head_limits(&self) -> Limits {
-        Limits { head_bytes: self.config.head_bytes, fields: self.config.head_fields }
+        let limits = self.limits();
+        Limits { head_bytes: limits.head_bytes, fields: limits.head_fields }
     }
 
     /// Whether HTTP is spoken where a connection came in. Where a static proxy is gone meanwhile,
@@ -295,29 +459,60 @@ impl<C: Control> Shared<C> {
         }
     }
 
-    /// Who is calling.
-    pub(crate) fn identify(
+    /// Who is calling. The answer to a failed login is held back for a while.
+    pub(crate) async fn identify(
         &self,
         proof: &Proof,
         peer: IpAddr,
         entrance: Entrance,
     ) -> Result<Caller, TurnedAway> {
-        let now = Instant::now();
-        let is_login = !matches!(proof, Proof::Address);
-        if is_login && !self.attempts.may_try(peer, now) {
-            let detail = "too many failed logins from this address".to_owned();
-            let refusal = Refusal::TooManyAttempts;
-            return Err(TurnedAway { refusal, detail, who: None, failed_login: false });
+        let name = match (proof, entrance) {
+            (Proof::Address, _) => return self.recognise(proof, peer, entrance),
+            (Proof::Malformed, _) => "",
+            (Proof::Credentials { user, .. }, Entrance::Metered(_)) => username::name(user),
+            (Proof::Credentials { user, .. }, Entrance::Static(_)) => user.as_str(),
+        };
+        let login = self.attempts.login(peer, (name, matches!(entrance, Entrance::Static(_))));
+        let (answer, delay) = self.look_at(login, proof, peer, entrance);
+        if self.attempts.hold_back(delay).await {
+            self.stats.logins_delayed.fetch_add(1, Ordering::Relaxed);
         }
+        answer
+    }
+
+    /// What a login comes to, and how long the answer is held back.
+    fn look_at(
+        &self,
+        login: Login,
+        proof: &Proof,
+        peer: IpAddr,
+        entrance: Entrance,
+    ) -> (Result<Caller, TurnedAway>, Duration) {
+        let (now, limits) = (Instant::now(), self.limits());
+        let look = self.attempts.look(login, &limits, now);
+        if look == Look::No {
+            return (Err(too_many_attempts()), limits.failed_login_delay);
+        }
+        let answer = self.recognise(proof, peer, entrance);
+        match &answer {
+            Ok(_) => self.attempts.succeeded(login, &limits, now),
+            Err(no) if no.failed_login => {
+                let delay = self.attempts.failed(login, &limits, now);
+                let is_seen = look == Look::Yes;
+                return if is_seen { (answer, delay) } else { (Err(too_many_attempts()), delay) };
+            }
+            Err(_) => {}
+        }
+        (answer, Duration::ZERO)
+    }
+
+    /// Looks a caller up in the newest picture.
+    fn recognise(&self, proof: &Proof, peer: IpAddr, entrance: Entrance) -> Result<Caller, TurnedAway> {
         let directory = self.directory();
-        let identified = match entrance {
+        match entrance {
             Entrance::Metered(port_type) => identify(&directory, proof, peer, port_type),
             Entrance::Static(local) => statics::identify(&directory, local, proof, peer, self.clock.now()),
-        };
-        if identified.as_ref().is_err_and(|no| no.failed_login) {
-            self.attempts.failed(peer, now);
         }
-        identified
     }
 
     /// Rights and caps: a ticket, or a refusal.
@@ -328,13 +523,14 @@ impl<C: Control> Shared<C> {
         target: &Target,
         protocol: &'static str,
     ) -> Result<Ticket, Refused> {
-        if *self.phase.borrow() != Phase::Running {
-            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway is shutting down"));
+        // While the gateway drains, who was accepted before is served.
+        if *self.phase.borrow() == Phase::Stopped {
+            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
         }
-        let place = self
-            .places
-            .take(&caller)
-            .map_err(|refusal| Refused::caller(&caller, refusal, "too many connections at once"))?;
+        let place = self.places.take(&caller, &self.limits(), Instant::now()).map_err(|limit| {
+            self.stats.limited(limit);
+            Refused::caller(&caller, Refusal::TooManyConnections, limit.detail())
+        })?;
         let no_funds = |denied: LeaseDenied| Refused::caller(&caller, denied.refusal(), denial(denied));
         let funds = match &caller.service {
             Service::Metered { payer, .. } => Funds::Purse(self.purses.open(*payer).await.map_err(no_funds)?),
@@ -352,7 +548,7 @@ impl<C: Control> Shared<C> {
             since: self.clock.now(),
         };
         let live = self.live.enter(info, funds.clone(), caller.admission.clone(), self.stats.clone());
-        Ok(Ticket { caller, funds, live, _place: place })
+        Ok(Ticket { caller, funds, live, place })
     }
 
     /// Connects to the target for an admitted caller: by an exit that matches, or from his static
@@ -360,7 +556,7 @@ impl<C: Control> Shared<C> {
     pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
         let dialled = match &ticket.caller.service {
             Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target).await,
+            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
         };
         let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
         if let Some(exit) = upstream.exit {
@@ -375,26 +571,92 @@ impl<C: Control> Shared<C> {
         params: &RouteParams,
         target: &Target,
     ) -> Result<Upstream, DialError> {
-        let exits = self.route(payer, params)?;
-        let upstream = self.dialer.dial(&exits, target, params).await?;
-        if let (Some(key), Some(exit)) = (SessionKey::of(payer, params), upstream.exit) {
+        let key = SessionKey::of(payer, params);
+        let upstream = self.dial_routed(payer, params, key, target).await?;
+        if let (Some(key), Some(exit)) = (key, upstream.exit) {
             self.sessions.served_by(key, exit);
         }
         Ok(upstream)
     }
 
+    /// Where the datagrams of an admitted caller leave from: a direct exit, for datagrams do not pass
+    /// through others, or his static proxy's address.
+    pub(crate) fn outlet(&self, ticket: &Ticket) -> Result<Outlet, Refused> {
+        let opened = match &ticket.caller.service {
+            Service::Metered { payer, route } => self.direct_outlet(payer, route),
+            Service::Static(entry) => self.dialer.outlet_from(entry.exit_ip),
+        };
+        let outlet = opened.map_err(|error| Refused::unreached(&ticket.caller, error))?;
+        if let Some(exit) = outlet.exit {
+            ticket.live.set_exit(exit);
+        }
+        Ok(outlet)
+    }
+
+    fn direct_outlet(&self, payer: &Payer, params: &RouteParams) -> Result<Outlet, DialError> {
+        let directory = self.directory();
+        let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
+        let pool = directory.exits.of(payer.proxy_type).iter();
+        let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
+        let key = SessionKey::of(payer, params);
+        let among = Among { moment: self.moment(), may_serve: &direct };
+        let exits = self.route_by(payer, params, key, &among)?;
+        let outlet = self.dialer.outlet(&exits, payer.account)?;
+        if let (Some(key), Some(exit)) = (key, outlet.exit) {
+            self.sessions.served_by(key, exit);
+        }
+        Ok(outlet)
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment { standings: self.health.standings(), now: Instant::now(), health: &self.health }
+    }
+
+    /// Dials by the exits that are chosen, and chooses anew where a crowd was quicker.
+    async fn dial_routed(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+        target: &Target,
+    ) -> Result<Upstream, DialError> {
+        let mut tries = 0;
+        loop {
+            let exits = self.route(payer, params, key)?;
+            tries += 1;
+            match self.dialer.dial(&exits, target, params, payer.account).await {
+                Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
+                dialled => return dialled,
+            }
+        }
+    }
+
     /// The exits to try for a payer, best first.
-    fn route(&self, payer: &Payer, params: &RouteParams) -> Result<Vec<Arc<Exit>>, DialError> {
-        let now = Instant::now();
-        let draw = match SessionKey::of(payer, params) {
-            Some(key) => self.sessions.used(key, sesstime(params), now),
+    fn route(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
+        self.route_by(payer, params, key, &self.moment())
+    }
+
+    /// The same under a condition of the caller's.
+    fn route_by(
+        &self,
+        payer: &Payer,
+        params: &RouteParams,
+        key: Option<SessionKey>,
+        condition: &impl Condition,
+    ) -> Result<Vec<Arc<Exit>>, DialError> {
+        let draw = match key {
+            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
             None => Draw::Any(self.random()),
         };
-        let healthy = |exit| self.health.is_healthy(exit, now);
-        let exits = route(&self.directory(), payer, params, draw, healthy);
+        let exits = route(&self.directory(), payer, params, draw, condition);
         if exits.is_empty() {
-            let detail = "no healthy exit matches what was asked for";
-            return Err(DialError::new(Blame::Exit, Refusal::NoExit, detail));
+            let detail = "no exit that matches what was asked for is healthy and has room";
+            return Err(DialError::new(Blame::Target, Refusal::NoExit, detail));
         }
         Ok(exits)
     }
@@ -406,14 +668,14 @@ impl<C: Control> Shared<C> {
         tracing::debug!(refusal = %refused.refusal, detail = %refused.detail, "refused");
     }
 
+    /// Whether nothing new is to be begun. Who was accepted before is still served, once.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.phase.borrow() >= Phase::Draining
+    }
+
     /// Resolves when nothing new is to be begun.
     pub(crate) async fn draining(&self) {
         self.reached(Phase::Draining).await;
-    }
-
-    /// Resolves when everything must end.
-    pub(crate) async fn stopped(&self) {
-        self.reached(Phase::Stopped).await;
     }
 
     async fn reached(&self, phase: Phase) {
@@ -421,9 +683,51 @@ impl<C: Control> Shared<C> {
         let _ = self.phase.clone().wait_for(|now| *now >= phase).await;
     }
 
-    fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
+}
+
+/// The exits as they are when one is chosen.
+struct Moment<'h> {
+    standings: Standings,
+    now: Instant,
+    health: &'h Health,
+}
+
+impl Condition for Moment<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        self.standings.of(exit, self.now)
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.health.is_full(exit)
+    }
+}
+
+/// The same where only some come into question.
+struct Among<'h> {
+    moment: Moment<'h>,
+    may_serve: &'h HashSet<ExitId>,
+}
+
+impl Condition for Among<'_> {
+    fn standing(&self, exit: ExitId) -> Standing {
+        if self.may_serve.contains(&exit) {
+            self.moment.standing(exit)
+        } else {
+            Standing::Out(LeftOut::Failures)
+        }
+    }
+
+    fn is_full(&self, exit: &Exit) -> bool {
+        self.moment.is_full(exit)
+    }
+}
+
+fn too_many_attempts() -> TurnedAway {
+    let detail = "too many failed logins from this address".to_owned();
+    TurnedAway { refusal: Refusal::TooManyAttempts, detail, who: None, failed_login: false }
 }
 
 /// Forgets the health of exits that are gone from the directory.
@@ -433,18 +737,6 @@ async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health
             directory.borrow_and_update().exits.all().map(|exit| exit.id).collect();
         health.keep(|exit| configured.contains(&exit));
     }
-}
-
-fn bind(listeners: &[(SocketAddr, Option<ProxyType>)]) -> Result<(Vec<Port>, Vec<SocketAddr>), StartError> {
-    let mut ports = Vec::new();
-    let mut addresses = Vec::new();
-    for (address, proxy_type) in listeners.iter().copied() {
-        let failed = |source| StartError::Listen { address, source };
-        let port = Port::bind(address, proxy_type).map_err(failed)?;
-        addresses.push(port.address().map_err(failed)?);
-        ports.push(port);
-    }
-    Ok((ports, addresses))
 }
 
 /// Settles what the run before left, however long that takes: before it is settled the control plane
@@ -458,10 +750,6 @@ async fn recover<C: Control>(purses: &Purses<C>) {
 
 fn positive(random: &mut StdRng) -> i64 {
     i64::try_from(random.next_u64() >> 1).unwrap_or(1).max(1)
-}
-
-fn most_connections(config: &GatewayConfig) -> usize {
-    config.max_connections.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize))
 }
 
 fn sesstime(params: &RouteParams) -> Duration {

@@ -15,6 +15,8 @@ use tollgate_wire::target::Target;
 
 use crate::chain::UNSPECIFIED;
 use crate::client::{Client, fill, say};
+use crate::control::Control;
+use crate::gateway::Shared;
 use crate::identify::{Caller, Proof, TurnedAway};
 
 /// More than the longest message of a SOCKS5 handshake (513 bytes, RFC 1929), and little enough that
@@ -30,6 +32,10 @@ pub(crate) enum Greeted {
     Http,
     /// SOCKS5 CONNECT.
     Socks(Box<SocksRequest>),
+    /// SOCKS5 UDP ASSOCIATE.
+    Associate(Box<AssociateRequest>),
+    /// TLS, under which it is to be found out anew.
+    Tls,
     /// Over: nothing (more) is to be said.
     Closed,
 }
@@ -42,14 +48,17 @@ pub(crate) struct SocksRequest {
     pub(crate) target: Target,
 }
 
-/// Finds out what the client wants. `speaks_socks5` says whether that may be SOCKS5; `identify`
-/// answers for credentials, and for their absence.
-pub(crate) async fn greet(
-    client: &mut Client,
-    deadline: Instant,
-    speaks_socks5: bool,
-    identify: impl Fn(&Proof) -> Result<Caller, TurnedAway>,
-) -> Greeted {
+/// A SOCKS5 UDP ASSOCIATE, not yet answered.
+pub(crate) struct AssociateRequest {
+    /// Who asks, or why he is to be refused with the reply.
+    pub(crate) caller: Result<Caller, TurnedAway>,
+    /// The port that the client says it will send from. The address that it names beside it is often
+    /// one that only its own network knows, and of no use.
+    pub(crate) port: Option<u16>,
+}
+
+/// Finds out what the client wants, and for SOCKS5 who it is.
+pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, gw: &Shared<C>) -> Greeted {
     let greeting = async {
         let protocol = loop {
             match client.io.buf.first().copied() {
@@ -62,12 +71,13 @@ pub(crate) async fn greet(
         };
         match protocol {
             Protocol::Http => Ok(Greeted::Http),
-            Protocol::Socks5 => socks(client, speaks_socks5, identify).await,
+            Protocol::Socks5 => socks(client, gw).await,
             Protocol::Socks4 => {
                 say(&client.io.stream, &SOCKS4_REJECTED).await?;
                 Ok(Greeted::Closed)
             }
-            Protocol::Tls | Protocol::Unknown => Ok(Greeted::Closed),
+            Protocol::Tls => Ok(Greeted::Tls),
+            Protocol::Unknown => Ok(Greeted::Closed),
         }
     };
     match timeout_at(deadline, greeting).await {
@@ -76,13 +86,9 @@ pub(crate) async fn greet(
     }
 }
 
-async fn socks(
-    client: &mut Client,
-    speaks_socks5: bool,
-    identify: impl Fn(&Proof) -> Result<Caller, TurnedAway>,
-) -> io::Result<Greeted> {
+async fn socks<C: Control>(client: &mut Client, gw: &Shared<C>) -> io::Result<Greeted> {
     let Some(Ok(offered)) = message(client, socks5::greeting).await? else { return Ok(Greeted::Closed) };
-    if !speaks_socks5 {
+    if !gw.speaks_socks5(client.entrance) {
         say(&client.io.stream, &socks5::method_reply(Method::None)).await?;
         return Ok(Greeted::Closed);
     }
@@ -92,7 +98,8 @@ async fn socks(
             say(&client.io.stream, &socks5::auth_reply(false)).await?;
             return Ok(Greeted::Closed);
         };
-        let caller = identify(&Proof::Credentials { user: login.user, password: login.password });
+        let proof = Proof::Credentials { user: login.user, password: login.password };
+        let caller = gw.identify(&proof, client.peer.ip(), client.entrance).await;
         // Who is blocked has shown the right password: the request will be refused, by its reply.
         let right = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
         say(&client.io.stream, &socks5::auth_reply(right)).await?;
@@ -101,7 +108,7 @@ async fn socks(
         }
         caller
     } else {
-        let caller = identify(&Proof::Address);
+        let caller = gw.identify(&Proof::Address, client.peer.ip(), client.entrance).await;
         let listed = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
         let method = if offered.no_auth && listed { Method::NoAuth } else { Method::None };
         say(&client.io.stream, &socks5::method_reply(method)).await?;
@@ -121,7 +128,11 @@ async fn request(client: &mut Client, caller: Result<Caller, TurnedAway>) -> io:
                 return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target })));
             }
             (Command::Connect, Err(_)) => Rep::General,
-            (Command::Bind | Command::UdpAssociate | Command::Other(_), _) => Rep::CommandNotSupported,
+            (Command::UdpAssociate, target) => {
+                let port = target.ok().map(|target| target.port);
+                return Ok(Greeted::Associate(Box::new(AssociateRequest { caller, port })));
+            }
+            (Command::Bind | Command::Other(_), _) => Rep::CommandNotSupported,
         },
         Some(Err(error)) => error.rep(),
     };

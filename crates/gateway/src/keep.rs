@@ -47,6 +47,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Between two looks at a purse that holds none while its connections are at rest.
 const IDLE_LOOK: Duration = Duration::from_secs(10);
 
+/// The most bytes that somebody needs at once: what one datagram holds at most.
+const LARGEST_WHOLE: u64 = 1 << 16;
+
 /// What a look at a purse came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Tended {
@@ -260,7 +263,7 @@ impl Purse {
         // The mark is set before the level is looked at, so that no fall below it is missed.
         self.low_water.store(low, Ordering::SeqCst);
         let wants_now = pages.recall.is_some()
-            || (self.waiting() > 0 && self.available.load(Ordering::SeqCst) == 0)
+            || (self.waiting() > 0 && self.available.load(Ordering::SeqCst) < self.least_useful())
             || self.is_overdue(pages, now);
         if pages.asking || pages.closed || !(wants_now || self.wants_ahead(pages, low, now)) {
             if pages.asking || pages.closed {
@@ -275,6 +278,11 @@ impl Purse {
             () => DENIAL_KEPT,
         };
         Some(pages.denial.map_or(now, |denial| denial.at + pause(denial)))
+    }
+
+    /// How many bytes are of use to whoever waits.
+    fn least_useful(&self) -> u64 {
+        if self.whole_waiters.load(Ordering::SeqCst) > 0 { LARGEST_WHOLE } else { 1 }
     }
 
     /// Whether bytes are on their way whose lease has ended, so that they need another.

@@ -1,8 +1,11 @@
 //! Listening: one accept loop per port. Being out of file descriptors slows it down; nothing ends
 //! it but the gateway's end, or that its port is not needed any more.
+//!
+//! A socket that closes resets who waits in its queue. So a port that ends takes those in first,
+//! unless its socket was inherited: then it stays open elsewhere, and they are served from there.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,6 +18,7 @@ use tollgate_types::ProxyType;
 use crate::client::{Buffered, Client, Entrance};
 use crate::control::Control;
 use crate::gateway::Shared;
+use crate::introduce::introduce;
 use crate::serve::serve;
 use crate::socket;
 
@@ -30,6 +34,10 @@ const LOG_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Port {
     listener: TcpListener,
     kind: Kind,
+    /// Whether somebody else has the socket, too, and keeps it when this port ends.
+    is_inherited: bool,
+    /// Connections taken in since the gateway drains.
+    late: u32,
 }
 
 /// For whom a port is.
@@ -48,7 +56,27 @@ impl Port {
     /// The address cannot be bound.
     pub(crate) fn bind(address: SocketAddr, proxy_type: Option<ProxyType>) -> io::Result<Self> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        Ok(Self { listener: listen(socket, address)?, kind: Kind::Metered(proxy_type) })
+        Ok(Self::new(listen(socket, address)?, Kind::Metered(proxy_type)))
+    }
+
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// The system would not.
+    pub(crate) fn inherit(socket: net::TcpListener, proxy_type: Option<ProxyType>) -> io::Result<Self> {
+        Ok(Self { is_inherited: true, ..Self::new(adopt(socket)?, Kind::Metered(proxy_type)) })
+    }
+
+    /// The same for static proxies.
+    ///
+    /// # Errors
+    /// The system would not.
+    pub(crate) fn inherit_everywhere(socket: net::TcpListener) -> io::Result<Self> {
+        Ok(Self { is_inherited: true, ..Self::new(adopt(socket)?, Kind::Static) })
+    }
+
+    fn new(listener: TcpListener, kind: Kind) -> Self {
+        Self { listener, kind, is_inherited: false, late: 0 }
     }
 
     /// Binds a port for static proxies on every address of the machine: of both families by one
@@ -68,7 +96,7 @@ impl Port {
             }
             listener => listener?,
         };
-        Ok(Self { listener, kind: Kind::Static })
+        Ok(Self::new(listener, Kind::Static))
     }
 
     /// Where it listens.
@@ -77,32 +105,45 @@ impl Port {
     }
 
     /// Accepts until the gateway drains, or this is dropped; the port closes with that.
-    pub(crate) async fn accept<C: Control>(self, gw: Arc<Shared<C>>) {
+    pub(crate) fn accept<C: Control>(self, gw: Arc<Shared<C>>) -> impl Future<Output = ()> + Send {
+        // From now on, not from when it first runs: a drain waits for it.
+        let accepting = gw.accepting.subscribe();
+        async move {
+            self.accept_all(gw).await;
+            drop(accepting);
+        }
+    }
+
+    async fn accept_all<C: Control>(mut self, gw: Arc<Shared<C>>) {
         let mut next_log = Instant::now();
+        let mut draining = std::pin::pin!(gw.draining());
+        let mut is_draining = false;
         loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = gw.draining() => return,
+            let accepted = if is_draining {
+                let Some(waiting) = self.queued() else { return };
+                Ok(waiting)
+            } else {
+                tokio::select! {
+                    accepted = self.listener.accept() => accepted,
+                    () = &mut draining => {
+                        is_draining = true;
+                        continue;
+                    }
+                }
             };
             match accepted {
                 Ok((stream, peer)) => {
                     gw.stats.accepted.fetch_add(1, Ordering::Relaxed);
-                    let Some(entrance) = self.entrance(&stream, &gw) else { continue };
-                    // Too many already: closed unread, before it can cost anything.
-                    let Ok(permit) = gw.open.clone().try_acquire_owned() else {
-                        gw.stats.turned_away.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    };
-                    socket::prepare(&stream);
-                    let io = Buffered::new(stream, Vec::new());
-                    let client = Client { io, peer: canonical(peer), entrance, _permit: permit };
-                    tokio::spawn(run(client, gw.clone()));
+                    if let Some(client) = self.receive(stream, canonical(peer), &gw) {
+                        tokio::spawn(run(client, gw.clone()));
+                    }
                 }
                 Err(error) => {
                     if Instant::now() >= next_log {
                         next_log = Instant::now() + LOG_EVERY;
                         tracing::warn!(%error, "a connection could not be accepted");
                     }
+                    self.turn_away(&error, &gw);
                     // A client that left before it was accepted does not hold up the others.
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted) {
                         tokio::time::sleep(AFTER_ERROR).await;
@@ -114,27 +155,66 @@ impl Port {
 }
 
 impl Port {
-    /// Where a connection came in; `None` where that is nobody's address, and the connection is
-    /// closed unread, before it can cost anything.
-    fn entrance<C: Control>(&self, stream: &TcpStream, gw: &Shared<C>) -> Option<Entrance> {
+    /// A connection that waits already, asked of the system itself: the runtime may not know of it
+    /// yet. No more of them than fit into the queue, for there may be no end of those who come.
+    fn queued(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        if self.is_inherited || self.late >= BACKLOG {
+            return None;
+        }
+        self.late += 1;
+        let (accepted, peer) = SockRef::from(&self.listener).accept().ok()?;
+        accepted.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(accepted.into()).ok()?, peer.as_socket()?))
+    }
+
+    /// Closes those who wait where there are no descriptors for them. At an inherited socket they
+    /// are left to others, who may have some.
+    fn turn_away<C: Control>(&self, error: &io::Error, gw: &Shared<C>) {
+        if socket::is_exhaustion(error) && !self.is_inherited {
+            let closed = gw.spare.turn_away(&self.listener);
+            gw.stats.accepted.fetch_add(closed as u64, Ordering::Relaxed);
+            gw.stats.turned_away.fetch_add(closed as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// A client, where there is room for it; else it is closed unread, before it can cost anything.
+    fn receive<C: Control>(&self, stream: TcpStream, peer: SocketAddr, gw: &Shared<C>) -> Option<Client> {
+        // What a front connects for is not known yet.
+        let is_front = gw.is_front(peer.ip());
+        let entrance = self.entrance(&stream)?;
+        if !is_front && !gw.counts_as_entrance(entrance) {
+            return None;
+        }
+        let seat = gw.seat()?;
+        let guest = if is_front { None } else { gw.let_in(peer.ip())? };
+        let io = Buffered::new(stream.into(), Vec::new());
+        Some(Client { io, peer, entrance, since: Instant::now(), _seat: seat, guest })
+    }
+
+    /// Where a connection came in; `None` where it is over already, and has no address any more.
+    fn entrance(&self, stream: &TcpStream) -> Option<Entrance> {
         match self.kind {
             Kind::Metered(proxy_type) => Some(Entrance::Metered(proxy_type)),
-            Kind::Static => {
-                // Without an address it is over already.
-                let local = canonical(stream.local_addr().ok()?);
-                let is_proxy = gw.directory().static_at(local).is_some();
-                let counter = if is_proxy { &gw.stats.static_accepted } else { &gw.stats.static_strays };
-                counter.fetch_add(1, Ordering::Relaxed);
-                is_proxy.then_some(Entrance::Static(local))
-            }
+            Kind::Static => stream.local_addr().ok().map(|local| Entrance::Static(canonical(local))),
         }
     }
 }
 
 fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
+    // Accepted connections have what their listener has, without a further call for each.
+    socket::send_at_once(&socket);
+    socket::notice_silence(&socket);
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Makes a socket that listens already like one of ours, its queue's length included.
+fn adopt(socket: net::TcpListener) -> io::Result<TcpListener> {
+    socket::send_at_once(&socket);
+    socket::notice_silence(&socket);
+    SockRef::from(&socket).listen(BACKLOG.cast_signed())?;
+    TcpListener::from_std(socket)
 }
 
 /// An IPv4 address that came through a socket for both families is the IPv4 one.
@@ -142,10 +222,17 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
-/// Serves one client, until the gateway stops at the latest.
+/// Serves one client.
 async fn run<C: Control>(client: Client, gw: Arc<Shared<C>>) {
-    tokio::select! {
-        () = serve(client, gw.clone()) => {}
-        () = gw.stopped() => {}
+    // What it takes to get there is much more than a tunnel needs, which may rest for long: that has
+    // a place of its own, which is given back when the tunnel stands.
+    let served = Box::pin(async {
+        match introduce(client, &gw).await {
+            Some(client) => serve(client, gw.clone()).await,
+            None => None,
+        }
+    });
+    if let Some(tunnel) = served.await {
+        tunnel.run(&gw).await;
     }
 }

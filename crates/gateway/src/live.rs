@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tollgate_types::{
@@ -49,9 +50,9 @@ pub struct ConnectionInfo {
     pub username: String,
     /// The client's address.
     pub client: SocketAddr,
-    /// `host:port` asked for.
+    /// `host:port` asked for; `0.0.0.0:0` for UDP associations, which send to many.
     pub target: String,
-    /// `connect`, `socks5` or `http`.
+    /// `connect`, `socks5`, `socks5-udp` or `http`.
     pub protocol: &'static str,
     /// When it was admitted.
     pub since: Time,
@@ -82,6 +83,8 @@ pub(crate) struct Live {
     /// The newest directory: at least as new as the one that a caller was just identified in.
     directory: watch::Receiver<Arc<Directory>>,
     clock: Arc<dyn Clock>,
+    /// How long a connection may live, in microseconds; [`NEVER`] = as long as it likes.
+    longest: AtomicI64,
     /// No connection's right ends before this moment, in microseconds, as far as is known.
     next_expiry: AtomicI64,
 }
@@ -111,8 +114,21 @@ pub(crate) struct LiveConnection {
 impl Live {
     /// Nobody yet.
     pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>, clock: Arc<dyn Clock>) -> Self {
-        let next_expiry = AtomicI64::new(NEVER);
-        Self { entries: Mutex::default(), last_id: AtomicI64::new(0), directory, clock, next_expiry }
+        Self {
+            entries: Mutex::default(),
+            last_id: AtomicI64::new(0),
+            directory,
+            clock,
+            longest: AtomicI64::new(NEVER),
+            next_expiry: AtomicI64::new(NEVER),
+        }
+    }
+
+    /// How long connections may live from now on; zero = as long as they like. Those that live are
+    /// held to it at the next [`recheck`](Self::recheck).
+    pub(crate) fn set_longest(&self, longest: Duration) {
+        let micros = i64::try_from(longest.as_micros()).unwrap_or(NEVER);
+        self.longest.store(if micros == 0 { NEVER } else { micros }, Ordering::SeqCst);
     }
 
     /// Enters a connection. Where the right to it was lost since the caller was identified, it is
@@ -159,6 +175,13 @@ impl Live {
         entry.map(|entry| entry.cut()).is_some()
     }
 
+    /// Ends all of them.
+    pub(crate) fn cut_all(&self) {
+        self.all().iter().for_each(|entry| {
+            entry.cut();
+        });
+    }
+
     /// Holds every connection against the newest directory, and cuts those that have lost their
     /// right.
     pub(crate) fn recheck(&self) {
@@ -176,9 +199,16 @@ impl Live {
     }
 
     fn hold_against(&self, newest: &Directory, entry: &Entry) {
-        let (info, peer) = (&entry.info, entry.info.client.ip());
-        match still_admitted(newest, info.account, &entry.admission, peer, self.clock.now()) {
-            Standing::Lost => entry.cut(),
+        let (info, peer, now) = (&entry.info, entry.info.client.ip(), self.clock.now());
+        let too_long = info.since.micros().saturating_add(self.longest.load(Ordering::SeqCst));
+        self.next_expiry.fetch_min(too_long, Ordering::SeqCst);
+        if now.micros() >= too_long && entry.cut() {
+            entry.stats.overtime.fetch_add(1, Ordering::Relaxed);
+        }
+        match still_admitted(newest, info.account, &entry.admission, peer, now) {
+            Standing::Lost => {
+                entry.cut();
+            }
             Standing::Kept => {}
             Standing::Until(end) => {
                 self.next_expiry.fetch_min(end.micros(), Ordering::SeqCst);
@@ -196,11 +226,14 @@ impl Live {
 }
 
 impl Entry {
-    fn cut(&self) {
-        if !self.is_cut.swap(true, Ordering::SeqCst) {
+    /// Answers whether it was not cut before.
+    fn cut(&self) -> bool {
+        let is_first = !self.is_cut.swap(true, Ordering::SeqCst);
+        if is_first {
             self.stats.cuts.fetch_add(1, Ordering::Relaxed);
             self.cut.notify_waiters();
         }
+        is_first
     }
 
     fn view(&self) -> ConnectionView {
@@ -250,7 +283,9 @@ impl LiveConnection {
         }
         tokio::select! {
             () = cut => {}
-            () = self.entry.funds.cut_after(self.entry.joined) => self.entry.cut(),
+            () = self.entry.funds.cut_after(self.entry.joined) => {
+                self.entry.cut();
+            }
         }
     }
 }

@@ -1,19 +1,21 @@
 //! The meter of one connection: bytes are forwarded only out of what its funds have granted, and
-//! both count what was written, each direction at the far side's socket.
+//! both count what was written, each direction at the far side's socket. How fast they go is the
+//! throttle's business, which stands before the funds and has no part in the count.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tollgate_types::LeaseDenied;
 
+use crate::bandwidth::Throttle;
 use crate::funds::Funds;
 use crate::live::LiveConnection;
+use crate::stream::Stream;
 
 /// The most that is taken, read and written at once.
-pub(crate) const SLICE: usize = 64 * 1024;
+pub(crate) const SLICE: usize = 512 * 1024;
 
 /// A direction, seen from the customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +42,11 @@ pub(crate) enum Broke {
 /// Meters one connection.
 pub(crate) struct Meter<'t> {
     funds: &'t Funds,
+    throttle: &'t Throttle,
     live: &'t LiveConnection,
-    last_moved: std::sync::Mutex<Instant>,
+    began: Instant,
+    /// When bytes moved last, in microseconds since it began.
+    last_moved: AtomicU64,
     idle_timeout: Duration,
 }
 
@@ -53,14 +58,45 @@ pub(crate) struct Grant<'t> {
 
 impl<'t> Meter<'t> {
     /// A meter that calls the connection idle after so long without a byte in either direction.
-    pub(crate) fn new(funds: &'t Funds, live: &'t LiveConnection, idle_timeout: Duration) -> Self {
-        Self { funds, live, last_moved: std::sync::Mutex::new(Instant::now()), idle_timeout }
+    pub(crate) fn new(
+        funds: &'t Funds,
+        throttle: &'t Throttle,
+        live: &'t LiveConnection,
+        idle_timeout: Duration,
+    ) -> Self {
+        let (began, last_moved) = (Instant::now(), AtomicU64::new(0));
+        Self { funds, throttle, live, began, last_moved, idle_timeout }
     }
 
-    /// Takes up to so many bytes; `None` while none are granted.
+    /// Takes up to so many bytes; `None` while none are granted, or none may flow yet.
     pub(crate) fn take(&'t self, want: usize) -> Option<Grant<'t>> {
-        let left = self.funds.take(want.min(SLICE));
+        let may_flow = self.throttle.take(want.min(SLICE));
+        let left = self.funds.take(may_flow);
+        if left < may_flow {
+            self.throttle.give_back(may_flow - left);
+        }
         (left > 0).then_some(Grant { meter: self, left })
+    }
+
+    /// Takes exactly so many bytes, or none: for what goes as a whole or not at all.
+    pub(crate) fn take_whole(&'t self, want: usize) -> Option<Grant<'t>> {
+        if !self.throttle.take_whole(want) {
+            return None;
+        }
+        let grant = Grant { meter: self, left: self.funds.take(want) };
+        self.throttle.give_back(want - grant.left);
+        // What falls short goes back.
+        (grant.left == want).then_some(grant)
+    }
+
+    /// Waits until [`Meter::take_whole`] may succeed.
+    ///
+    /// # Errors
+    /// So many bytes will not be granted any more: the connection must end.
+    pub(crate) async fn refill_whole(&self, want: usize) -> Result<(), Broke> {
+        self.funds.refill_whole(want).await.map_err(Broke::Denied)?;
+        self.throttle.turns(want).await;
+        Ok(())
     }
 
     /// Waits until [`Meter::take`] may succeed.
@@ -68,14 +104,16 @@ impl<'t> Meter<'t> {
     /// # Errors
     /// No more bytes will be granted: the connection must end.
     pub(crate) async fn refill(&self) -> Result<(), Broke> {
-        self.funds.refill().await.map_err(Broke::Denied)
+        self.funds.refill().await.map_err(Broke::Denied)?;
+        self.throttle.turn().await;
+        Ok(())
     }
 
     /// Writes all these bytes, as they are granted.
     ///
     /// # Errors
     /// As [`Broke`]; what was written until then is counted.
-    pub(crate) async fn send(&self, way: Way, to: &TcpStream, bytes: &[u8]) -> Result<(), Broke> {
+    pub(crate) async fn send(&self, way: Way, to: &Stream, bytes: &[u8]) -> Result<(), Broke> {
         self.send_noting(way, to, bytes, &AtomicBool::new(false)).await
     }
 
@@ -84,7 +122,7 @@ impl<'t> Meter<'t> {
     pub(crate) async fn send_noting(
         &self,
         way: Way,
-        to: &TcpStream,
+        to: &Stream,
         bytes: &[u8],
         began: &AtomicBool,
     ) -> Result<(), Broke> {
@@ -108,26 +146,41 @@ impl<'t> Meter<'t> {
                 Err(_) => return Err(Broke::Writing(way)),
             }
         }
-        Ok(())
+        to.flush().await.map_err(|_| Broke::Writing(way))
     }
 
     /// Resolves when nothing has moved in either direction for the idle time.
     pub(crate) async fn idle(&self) {
+        while !self.idle_within(self.idle_timeout).await {}
+    }
+
+    /// Resolves when so much time has passed, or earlier when nothing has moved in either direction
+    /// for the idle time. Says whether it was the latter.
+    pub(crate) async fn idle_within(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
         loop {
-            let until = self.last_moved() + self.idle_timeout;
-            tokio::time::sleep_until(until).await;
-            if self.last_moved() + self.idle_timeout <= Instant::now() {
-                return;
+            sleep_until(end.min(self.idle_at())).await;
+            let now = Instant::now();
+            if self.idle_at() <= now {
+                return true;
+            }
+            if end <= now {
+                return false;
             }
         }
     }
 
+    fn idle_at(&self) -> Instant {
+        self.last_moved() + self.idle_timeout
+    }
+
     fn last_moved(&self) -> Instant {
-        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.began + Duration::from_micros(self.last_moved.load(Ordering::Relaxed))
     }
 
     fn moved(&self, way: Way, bytes: usize) {
-        *self.last_moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_moved.store(now, Ordering::Relaxed);
         match way {
             Way::Up => self.live.moved_up(bytes),
             Way::Down => self.live.moved_down(bytes),
@@ -147,6 +200,7 @@ impl Grant<'_> {
         self.left -= surplus;
         if surplus > 0 {
             self.meter.funds.give_back(surplus);
+            self.meter.throttle.give_back(surplus);
         }
     }
 

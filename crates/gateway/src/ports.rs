@@ -66,14 +66,25 @@ pub(crate) struct Ports<C: Control> {
     /// The ports that proxies are reached on.
     wanted: BTreeSet<u16>,
     open: BTreeMap<u16, JoinHandle<()>>,
+    /// The ports whose sockets were inherited: open from start to end, whoever is reached on them,
+    /// for nothing that is done here would close them.
+    inherited: BTreeSet<u16>,
     failed: BTreeSet<u16>,
 }
 
 impl<C: Control> Ports<C> {
     /// No port is open yet.
     pub(crate) fn new(gw: Arc<Shared<C>>, directory: watch::Receiver<Arc<Directory>>) -> Self {
-        let (wanted, open, failed) = Default::default();
-        Self { gw, directory, seen: None, wanted, open, failed }
+        let (wanted, open, inherited, failed) = Default::default();
+        Self { gw, directory, seen: None, wanted, open, inherited, failed }
+    }
+
+    /// Opens a port whose socket was inherited.
+    pub(crate) fn inherit(&mut self, port: u16, bound: Port) {
+        tracing::info!(port, "a port of static proxies was inherited");
+        self.inherited.insert(port);
+        tokio::spawn(bound.accept(self.gw.clone()));
+        self.tell();
     }
 
     /// Follows the directory until the gateway drains.
@@ -85,6 +96,7 @@ impl<C: Control> Ports<C> {
             () = gw.draining() => {}
         }
         self.open.clear();
+        self.inherited.clear();
         self.failed.clear();
         self.tell();
     }
@@ -121,8 +133,8 @@ impl<C: Control> Ports<C> {
     }
 
     fn open_missing(&mut self) {
-        let missing: Vec<u16> =
-            self.wanted.iter().copied().filter(|port| !self.open.contains_key(port)).collect();
+        let is_missing = |port: &u16| !self.open.contains_key(port) && !self.inherited.contains(port);
+        let missing: Vec<u16> = self.wanted.iter().copied().filter(is_missing).collect();
         missing.into_iter().for_each(|port| self.open(port));
         self.tell();
     }
@@ -156,9 +168,10 @@ impl<C: Control> Ports<C> {
     }
 
     fn tell(&self) {
-        self.gw.grounds.set_open(self.open.keys().copied().collect());
+        let open: HashSet<u16> = self.open.keys().chain(&self.inherited).copied().collect();
         let stats = &self.gw.stats;
-        stats.static_listeners.store(self.open.len() as u64, Ordering::Relaxed);
+        stats.static_listeners.store(open.len() as u64, Ordering::Relaxed);
+        self.gw.grounds.set_open(open);
         stats.static_ports_failed.store(self.failed.len() as u64, Ordering::Relaxed);
     }
 }

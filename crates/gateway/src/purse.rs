@@ -31,6 +31,10 @@ pub(crate) const DENIAL_KEPT: Duration = Duration::from_millis(250);
 /// How long a connection waits while others hold the funds it needs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long somebody waits who needs more bytes at once than are left, where nobody but others'
+/// purses could set any free: what they hold is most often this purse's own small rest.
+pub(crate) const WHOLE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a connection that lives already waits for a control plane that does not answer. Longer
 /// than a fail-over of the database takes.
 pub(crate) const OUTAGE_PATIENCE: Duration = Duration::from_secs(60);
@@ -48,6 +52,8 @@ pub struct Purse {
     pub(crate) low_water: AtomicU64,
     /// Connections that wait for bytes.
     pub(crate) waiters: AtomicUsize,
+    /// Those among them that need several bytes at once.
+    pub(crate) whole_waiters: AtomicUsize,
     /// Live connections.
     users: AtomicUsize,
     /// For the waiters: something is available, or a no has come.
@@ -112,6 +118,18 @@ enum Waiter {
     New,
     /// One that lives.
     Live,
+    /// One that lives and needs so many bytes at once.
+    Whole(u64),
+}
+
+impl Waiter {
+    /// How many bytes it needs at least.
+    const fn least(self) -> u64 {
+        match self {
+            Self::New | Self::Live => 1,
+            Self::Whole(bytes) => bytes,
+        }
+    }
 }
 
 /// What a waiting connection has to expect.
@@ -142,6 +160,7 @@ impl Purse {
             total: AtomicU64::new(0),
             low_water: AtomicU64::new(0),
             waiters: AtomicUsize::new(0),
+            whole_waiters: AtomicUsize::new(0),
             users: AtomicUsize::new(0),
             changed: Notify::new(),
             stirred: Notify::new(),
@@ -195,6 +214,13 @@ impl Purse {
         self.wait(Waiter::Live).await
     }
 
+    /// The same for so many bytes at once, which are of no use in parts. A denial that stands comes
+    /// when nothing that is granted could make up the number any more.
+    pub(crate) async fn refill_whole(&self, bytes: usize) -> Result<(), LeaseDenied> {
+        let _whole = Counted::one_more(&self.whole_waiters);
+        self.wait(Waiter::Whole(bytes as u64)).await
+    }
+
     /// The same for a connection that has not begun: a denial that stands is an answer, even while
     /// others still use what was granted before.
     pub(crate) async fn first_bytes(&self) -> Result<(), LeaseDenied> {
@@ -223,23 +249,29 @@ impl Purse {
     }
 
     fn outlook(&self, waiter: Waiter, since: Instant, now: Instant) -> Outlook {
-        if self.available.load(Ordering::SeqCst) > 0 {
+        if self.available.load(Ordering::SeqCst) >= waiter.least() {
             return Outlook::Ready;
         }
         let pages = self.pages();
         if pages.closed {
             return Outlook::Never(LeaseDenied::Unavailable);
         }
+        // In this order, and with nothing granted or handed back meanwhile, no byte is counted twice.
+        let used = self.used.load(Ordering::SeqCst);
+        let available = self.available.load(Ordering::SeqCst);
+        if available >= waiter.least() {
+            return Outlook::Ready;
+        }
+        // Nobody else has bytes in hand that could come back.
+        let is_all = used + available >= pages.book.total();
         let fresh = pages.denial.filter(|denial| now.saturating_duration_since(denial.at) < DENIAL_KEPT);
-        if let Some(denial) = fresh.filter(|denial| !denial.why.is_passing()) {
-            let is_used_up = self.used.load(Ordering::SeqCst) >= pages.book.total();
-            if waiter == Waiter::New || is_used_up {
-                return Outlook::Never(denial.why);
-            }
+        if let Some(denial) = fresh.filter(|denial| !denial.why.is_passing())
+            && (waiter == Waiter::New || is_all)
+        {
+            return Outlook::Never(denial.why);
         }
         let why = pages.denial.map_or(LeaseDenied::Unavailable, |denial| denial.why);
-        let is_outage = waiter == Waiter::Live && why == LeaseDenied::Unavailable;
-        let until = since + if is_outage { OUTAGE_PATIENCE } else { PATIENCE };
+        let until = since + patience(waiter, why, is_all && available > 0);
         if now >= until { Outlook::Never(why) } else { Outlook::Wait(until) }
     }
 
@@ -333,6 +365,15 @@ impl Purse {
     }
 }
 
+/// How long a waiter waits at most. `is_rest`: what is left here is all that this purse has.
+const fn patience(waiter: Waiter, why: LeaseDenied, is_rest: bool) -> Duration {
+    match (waiter, why) {
+        (Waiter::Live | Waiter::Whole(_), LeaseDenied::Unavailable) => OUTAGE_PATIENCE,
+        (Waiter::Whole(_), why) if why.is_held() && is_rest => WHOLE_PATIENCE,
+        (Waiter::New | Waiter::Live | Waiter::Whole(_), _) => PATIENCE,
+    }
+}
+
 impl std::fmt::Debug for Purse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut out = f.debug_struct("Purse");
@@ -406,6 +447,34 @@ mod tests {
         assert!(!waiting.is_finished());
         purse.give_back(1);
         assert_eq!(waiting.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_of_use_only_together_are_waited_for_together_and_end_with_what_may_come_back() {
+        let purse = purse(10);
+        let whole = |bytes: usize| {
+            let purse = purse.clone();
+            tokio::spawn(async move { purse.refill_whole(bytes).await })
+        };
+        assert_eq!(purse.take(6), 6);
+        assert_eq!(purse.refill_whole(4).await, Ok(()));
+        let waiting = whole(5);
+        sleep(Duration::from_millis(1)).await;
+        deny(&purse, LeaseDenied::TrafficLimit);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!waiting.is_finished(), "six are in somebody's hands");
+        purse.give_back(1);
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        // Five are left, five are used: no six will ever be had.
+        purse.spent(5);
+        deny(&purse, LeaseDenied::TrafficLimit);
+        assert_eq!(purse.refill_whole(6).await, Err(LeaseDenied::TrafficLimit));
+        assert_eq!(purse.refill().await, Ok(()), "who needs any goes on");
+        // The rest of this purse is what is held elsewhere, as the control plane sees it.
+        let since = Instant::now();
+        deny(&purse, LeaseDenied::HeldElsewhere);
+        assert_eq!(purse.refill_whole(6).await, Err(LeaseDenied::HeldElsewhere));
+        assert_eq!(since.elapsed(), WHOLE_PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]

@@ -173,7 +173,7 @@ impl<C: Control> Purses<C> {
         for is_last in [false, true] {
             question.asked_at = Instant::now();
             let answer = self.ask_once(question.purse.payer(), want).await;
-            let held = answer == Err(LeaseDenied::HeldElsewhere);
+            let held = answer.is_err_and(LeaseDenied::is_held);
             question.answer = Some(answer);
             // What is held may be what this purse has used up or handed back and not said yet.
             if is_last || !held || self.report(std::slice::from_ref(question.purse)).await != Ok(true) {

@@ -10,22 +10,29 @@
 //!
 //! **Sessions over time.** A session stays on its exit until `sesstime` has run out since it was
 //! first used there. First use cannot be derived from anything but memory, so each gateway keeps a
-//! bounded table of it ([`crate::sessions`]). The first window of a session has generation 0 on
-//! every gateway, which makes a fleet agree from the first request on. When the window is over, the
-//! next use opens the next generation: it is part of the key, and the exit of the window before is
-//! put last, so that the customer who asked for a new exit gets one. Gateways that saw the first use
-//! at different moments, or forgot it (a restart, a full table), may disagree after that until they
-//! have counted the same number of windows. The alternative, windows cut by the wall clock, agrees
-//! always but moves a session within `sesstime` of its first use, which the contract rules out.
+//! bounded table of it ([`crate::sessions`]), over restarts, too. The first window of a session has
+//! generation 0 on every gateway, which makes a fleet agree from the first request on. Within its
+//! window the exit that served a session comes first for as long as it may be used: one that joins,
+//! or comes back, moves no session that is under way. When the window is over, the next use opens
+//! the next generation: it is part of the key, and the exit of the window before is put last, so
+//! that the customer who asked for a new exit gets one. Gateways that saw the first use at different
+//! moments, or forgot it (a full table), may disagree after that until they have counted the same
+//! number of windows. The alternative, windows cut by the wall clock, agrees always but moves a
+//! session within `sesstime` of its first use, which the contract rules out.
 //!
-//! **Health.** Unhealthy exits are left out after the order is made, so that a session returns to
-//! its exit when that recovers and no other session moves.
+//! **Health.** Exits that are left out change nothing about the order of the others. Outliers
+//! ([`crate::health`]) are left out only where they are at most half of the matching exits that can
+//! be reached; where they are more, none of them is. What carries as many connections as it may is
+//! passed over.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tollgate_types::{Directory, Exit, ExitId, Payer};
 use tollgate_wire::username::RouteParams;
+
+use crate::standing::{LeftOut, Standing, WHOLE};
 
 /// The most exits one request is tried on.
 pub(crate) const MAX_CANDIDATES: usize = 3;
@@ -43,6 +50,8 @@ pub(crate) enum Draw {
         generation: u64,
         /// The exit of the window before, which comes last now.
         previous: Option<ExitId>,
+        /// The exit that served it in this window, which comes first.
+        current: Option<ExitId>,
     },
 }
 
@@ -72,21 +81,79 @@ impl SessionKey {
         let [a, b, c, d, e, f, g, h, ..] = digest;
         Some(Self(u64::from_be_bytes([a, b, c, d, e, f, g, h])))
     }
+
+    /// As it is written down.
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// As it was written down.
+    pub(crate) const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
 }
 
-/// The exits to try, best first: of the payer's type, matching every parameter, healthy.
+/// What is known of the exits at the moment of the choice.
+pub(crate) trait Condition {
+    /// Where an exit stands.
+    fn standing(&self, exit: ExitId) -> Standing;
+
+    /// Whether it carries as many connections as it may. Asked of the few that come into question.
+    fn is_full(&self, exit: &Exit) -> bool;
+}
+
+/// The exits to try, best first: of the payer's type, matching every parameter, in use, with a place.
 pub(crate) fn route(
     directory: &Directory,
     payer: &Payer,
     params: &RouteParams,
     draw: Draw,
-    healthy: impl Fn(ExitId) -> bool,
+    condition: &impl Condition,
 ) -> Vec<Arc<Exit>> {
     let pool = directory.exits.of(payer.proxy_type);
-    let mut ranked: Vec<(Rank, &Arc<Exit>)> =
-        pool.iter().filter(|exit| matches(exit, params)).map(|exit| (Rank::of(exit, draw), exit)).collect();
-    ranked.sort_unstable_by_key(|(rank, _)| *rank);
-    ranked.into_iter().map(|(_, exit)| exit).filter(|e| healthy(e.id)).take(MAX_CANDIDATES).cloned().collect()
+    let matching = || pool.iter().filter(|exit| matches(exit, params));
+    let (mut reachable, mut outliers) = (0_usize, 0_usize);
+    let mut best = Best::default();
+    for exit in matching() {
+        match condition.standing(exit.id) {
+            Standing::In(share) => best.offer(exit, draw, share, condition),
+            Standing::Out(LeftOut::Outlier) => outliers += 1,
+            Standing::Out(LeftOut::Failures) => continue,
+        }
+        reachable += 1;
+    }
+    if outliers > reachable / 2 {
+        let is_outlier = |exit: &&Arc<Exit>| condition.standing(exit.id) == Standing::Out(LeftOut::Outlier);
+        matching().filter(is_outlier).for_each(|exit| best.offer(exit, draw, WHOLE, condition));
+    }
+    best.places.into_iter().flatten().map(|(_, exit)| exit.clone()).collect()
+}
+
+/// The best exits so far, best first.
+#[derive(Default)]
+struct Best<'e> {
+    places: [Option<(Rank, &'e Arc<Exit>)>; MAX_CANDIDATES],
+}
+
+impl<'e> Best<'e> {
+    fn offer(&mut self, exit: &'e Arc<Exit>, draw: Draw, share: u32, condition: &impl Condition) {
+        let lot = Lot::of(exit, draw, share);
+        let [.., last] = &self.places;
+        if last.as_ref().is_some_and(|(last, _)| lot.cannot_beat(&last.lot)) {
+            return;
+        }
+        let rank = Rank { score: minus_log2(lot.drawn), lot };
+        let comes_before = |place: &Option<(Rank, _)>| place.as_ref().is_none_or(|(other, _)| rank < *other);
+        let Some(at) = self.places.iter().position(comes_before) else { return };
+        if condition.is_full(exit) {
+            return;
+        }
+        let [.., last] = &mut self.places;
+        *last = Some((rank, exit));
+        if let Some(behind) = self.places.get_mut(at..) {
+            behind.rotate_right(1);
+        }
+    }
 }
 
 /// Whether an exit is what the parameters ask for.
@@ -98,39 +165,75 @@ fn matches(exit: &Exit, params: &RouteParams) -> bool {
         && params.asn.is_none_or(|asn| asn == exit.asn)
 }
 
-/// An exit's place in the order: the smaller comes first.
+/// What an exit has drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rank {
-    last: bool,
-    score: u64,
-    weight: u32,
+struct Lot {
+    tier: Tier,
+    drawn: u64,
+    weight: u64,
     id: ExitId,
 }
 
-impl Rank {
-    fn of(exit: &Exit, draw: Draw) -> Self {
-        let (seed, last) = match draw {
-            Draw::Any(random) => (random, false),
-            Draw::Session { key, generation, previous } => {
-                (mix(key.0 ^ mix(generation)), previous == Some(exit.id))
+/// What comes before any draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Tier {
+    /// The exit that a session is on.
+    Present,
+    Any,
+    /// The exit that it was on in the window before.
+    Previous,
+}
+
+impl Lot {
+    fn of(exit: &Exit, draw: Draw, share: u32) -> Self {
+        let (seed, tier, share) = match draw {
+            Draw::Any(random) => (random, Tier::Any, share),
+            Draw::Session { key, generation, previous, current } => {
+                let tier = if current == Some(exit.id) {
+                    Tier::Present
+                } else if previous == Some(exit.id) {
+                    Tier::Previous
+                } else {
+                    Tier::Any
+                };
+                // Where a session belongs does not depend on how long its exit has been back.
+                (mix(key.0 ^ mix(generation)), tier, WHOLE)
             }
         };
         let drawn = mix(seed ^ mix(exit.id.get().cast_unsigned()));
-        Self { last, score: minus_log2(drawn), weight: exit.weight.max(1), id: exit.id }
+        let weight = u64::from(exit.weight.max(1)) * u64::from(share.max(1));
+        Self { tier, drawn, weight, id: exit.id }
+    }
+
+    /// Certainly comes behind another one: a lower draw with no more weight. Saves most logarithms.
+    fn cannot_beat(&self, other: &Self) -> bool {
+        self.tier >= other.tier && self.drawn < other.drawn && self.weight <= other.weight
     }
 }
 
+/// An exit's place in the order: the smaller comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rank {
+    score: u64,
+    lot: Lot,
+}
+
 impl Ord for Rank {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         // score / weight against the other's, without dividing.
-        let mine = u128::from(self.score) * u128::from(other.weight);
-        let theirs = u128::from(other.score) * u128::from(self.weight);
-        self.last.cmp(&other.last).then(mine.cmp(&theirs)).then(self.id.cmp(&other.id))
+        let mine = u128::from(self.score) * u128::from(other.lot.weight);
+        let theirs = u128::from(other.score) * u128::from(self.lot.weight);
+        let (lot, other) = (&self.lot, &other.lot);
+        lot.tier
+            .cmp(&other.tier)
+            .then(mine.cmp(&theirs))
+            .then(other.drawn.cmp(&lot.drawn))
+            .then(lot.id.cmp(&other.id))
     }
 }
 
 impl PartialOrd for Rank {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
@@ -192,11 +295,36 @@ mod tests {
         Payer { account: AccountId::new(1), sub_account: None, proxy_type: ProxyType::Residential }
     }
 
+    /// Exits of which some are out, some are full.
+    struct Told<S, F>(S, F);
+
+    impl<S: Fn(i64) -> Standing, F: Fn(i64) -> bool> Condition for Told<S, F> {
+        fn standing(&self, exit: ExitId) -> Standing {
+            self.0(exit.get())
+        }
+
+        fn is_full(&self, exit: &Exit) -> bool {
+            self.1(exit.id.get())
+        }
+    }
+
+    fn well() -> impl Condition {
+        Told(|_| Standing::In(WHOLE), |_| false)
+    }
+
+    fn standing(standing: impl Fn(i64) -> Standing) -> impl Condition {
+        Told(standing, |_| false)
+    }
+
+    fn ids(exits: &[Arc<Exit>]) -> Vec<i64> {
+        exits.iter().map(|exit| exit.id.get()).collect()
+    }
+
     fn first(directory: &Directory, user: &str, generation: u64, previous: Option<ExitId>) -> Option<i64> {
         let params = username::parse(user).unwrap().route;
         let key = SessionKey::of(&payer(), &params).unwrap();
-        let draw = Draw::Session { key, generation, previous };
-        route(directory, &payer(), &params, draw, |_| true).first().map(|exit| exit.id.get())
+        let draw = Draw::Session { key, generation, previous, current: None };
+        route(directory, &payer(), &params, draw, &well()).first().map(|exit| exit.id.get())
     }
 
     #[test]
@@ -214,7 +342,7 @@ mod tests {
         let params = username::parse("alice").unwrap().route;
         let mut firsts = [0_u32; 4];
         for n in 0..20_000 {
-            let found = route(&directory, &payer(), &params, Draw::Any(mix(n)), |_| true);
+            let found = route(&directory, &payer(), &params, Draw::Any(mix(n)), &well());
             assert_eq!(found.len(), 3);
             firsts[usize::try_from(found[0].id.get()).unwrap()] += 1;
         }
@@ -254,17 +382,115 @@ mod tests {
     #[test]
     fn parameters_select_and_health_excludes() {
         let directory = directory((1..=10).map(|id| exit(id, 1)));
-        let ask = |user: &str, healthy: fn(ExitId) -> bool| {
+        let ask = |user: &str, out: fn(i64) -> bool| {
             let params = username::parse(user).unwrap().route;
-            route(&directory, &payer(), &params, Draw::Any(7), healthy)
+            let condition = standing(|id| match out(id) {
+                true => Standing::Out(LeftOut::Failures),
+                false => Standing::In(WHOLE),
+            });
+            route(&directory, &payer(), &params, Draw::Any(7), &condition)
         };
-        let us = ask("alice-country-US-city-Los_Angeles-st-CA-asn-64500", |_| true);
+        let us = ask("alice-country-US-city-Los_Angeles-st-CA-asn-64500", |_| false);
         assert_eq!(us.len(), MAX_CANDIDATES);
         assert!(us.iter().all(|exit| exit.country.as_str() == "us"));
-        assert!(ask("alice-cc-fr", |_| true).is_empty());
-        assert!(ask("alice-asn-1", |_| true).is_empty());
-        assert_eq!(ask("alice", |id| id.get() == 7).len(), 1);
-        assert!(ask("alice", |_| false).is_empty());
+        assert!(ask("alice-cc-fr", |_| false).is_empty());
+        assert!(ask("alice-asn-1", |_| false).is_empty());
+        assert_eq!(ids(&ask("alice", |id| id != 7)), [7]);
+        assert!(ask("alice", |_| true).is_empty());
+    }
+
+    #[test]
+    fn the_best_are_those_that_sorting_all_would_put_first() {
+        let directory = directory((1..=40).map(|id| exit(id, u32::try_from(id % 5).unwrap())));
+        let params = username::parse("alice").unwrap().route;
+        for n in 0..500 {
+            let draw = Draw::Any(mix(n));
+            let mut all: Vec<Rank> = directory
+                .exits
+                .of(ProxyType::Residential)
+                .iter()
+                .map(|exit| {
+                    let lot = Lot::of(exit, draw, WHOLE);
+                    Rank { score: minus_log2(lot.drawn), lot }
+                })
+                .collect();
+            all.sort_unstable();
+            let sorted: Vec<i64> = all.iter().map(|rank| rank.lot.id.get()).take(MAX_CANDIDATES).collect();
+            assert_eq!(ids(&route(&directory, &payer(), &params, draw, &well())), sorted);
+        }
+    }
+
+    #[test]
+    fn a_session_under_way_stays_when_others_join_and_moves_when_its_exit_is_out() {
+        let few = directory([exit(1, 1), exit(2, 1)]);
+        let many = directory((1..=50).map(|id| exit(id, 1)));
+        let out_of_2 = |id| if id == 2 { Standing::Out(LeftOut::Failures) } else { Standing::In(WHOLE) };
+        for n in 0..100 {
+            let user = format!("alice-session-s{n}");
+            let params = username::parse(&user).unwrap().route;
+            let key = SessionKey::of(&payer(), &params).unwrap();
+            let present = first(&few, &user, 0, None).map(ExitId::new);
+            let draw = Draw::Session { key, generation: 0, previous: None, current: present };
+            let now = route(&many, &payer(), &params, draw, &well());
+            assert_eq!(now.first().map(|exit| exit.id), present);
+            let moved = route(&many, &payer(), &params, draw, &standing(out_of_2));
+            assert_eq!(moved.first().map(|exit| exit.id) == present, present != Some(ExitId::new(2)));
+        }
+    }
+
+    #[test]
+    fn outliers_are_left_out_up_to_half_and_beyond_that_none_is() {
+        let directory = directory((1..=4).map(|id| exit(id, 1)));
+        let params = username::parse("alice").unwrap().route;
+        let used = |outliers: i64, down: i64| {
+            let condition = standing(move |id| match id {
+                id if id <= outliers => Standing::Out(LeftOut::Outlier),
+                id if id <= outliers + down => Standing::Out(LeftOut::Failures),
+                _ => Standing::In(WHOLE),
+            });
+            let mut firsts: Vec<i64> = (0..200)
+                .flat_map(|n| ids(&route(&directory, &payer(), &params, Draw::Any(mix(n)), &condition)))
+                .collect();
+            firsts.sort_unstable();
+            firsts.dedup();
+            firsts
+        };
+        assert_eq!(used(2, 0), [3, 4]);
+        assert_eq!(used(3, 0), [1, 2, 3, 4]);
+        assert_eq!(used(4, 0), [1, 2, 3, 4]);
+        assert_eq!(used(1, 3), [1], "an outlier is better than nothing");
+        assert_eq!(used(1, 2), [4]);
+    }
+
+    #[test]
+    fn full_exits_are_passed_over_however_many_there_are() {
+        let directory = directory((1..=20).map(|id| exit(id, 1)));
+        let params = username::parse("alice").unwrap().route;
+        for n in 0..100 {
+            let condition = Told(|_| Standing::In(WHOLE), |id| id != 13);
+            assert_eq!(ids(&route(&directory, &payer(), &params, Draw::Any(n), &condition)), [13]);
+        }
+        let all_full = Told(|_| Standing::In(WHOLE), |_| true);
+        assert!(route(&directory, &payer(), &params, Draw::Any(1), &all_full).is_empty());
+    }
+
+    #[test]
+    fn an_exit_on_its_return_has_a_share_of_the_draws_and_all_its_sessions() {
+        let directory = directory([exit(1, 1), exit(2, 1)]);
+        let returning = standing(|id| Standing::In(if id == 1 { WHOLE / 16 } else { WHOLE }));
+        let params = username::parse("alice").unwrap().route;
+        let firsts = (0..2_000)
+            .filter(|n| ids(&route(&directory, &payer(), &params, Draw::Any(mix(*n)), &returning))[0] == 1)
+            .count();
+        assert!((60..180).contains(&firsts), "a seventeenth: {firsts}");
+        for n in 0..200 {
+            let user = format!("alice-session-s{n}");
+            let params = username::parse(&user).unwrap().route;
+            let key = SessionKey::of(&payer(), &params).unwrap();
+            let draw = Draw::Session { key, generation: 0, previous: None, current: None };
+            let now = ids(&route(&directory, &payer(), &params, draw, &returning));
+            assert_eq!(now.first().copied(), first(&directory, &user, 0, None));
+        }
     }
 
     #[test]

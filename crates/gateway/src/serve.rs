@@ -20,42 +20,77 @@ use crate::dial::Upstream;
 use crate::forward::{Exchanged, Link, denial};
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
+use crate::http2::Spoken;
 use crate::identify::{Caller, Proof};
-use crate::meter::{Broke, Meter};
+use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
+use crate::{http2, tls, udp};
 
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
-/// Serves a client until it or we have had enough.
-pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) {
-    let deadline = Instant::now() + gw.config.handshake_timeout;
-    let (peer, entrance) = (client.peer.ip(), client.entrance);
-    let identify = |proof: &Proof| gw.identify(proof, peer, entrance);
-    match greet(&mut client, deadline, gw.speaks_socks5(entrance), identify).await {
+/// A tunnel that stands: its client has been told so.
+pub(crate) struct Tunnel {
+    client: Client,
+    ticket: Ticket,
+    upstream: Upstream,
+}
+
+/// Serves a client until it or we have had enough, or until there is a tunnel to be relayed.
+pub(crate) async fn serve<C: Control>(mut client: Client, gw: Arc<Shared<C>>) -> Option<Box<Tunnel>> {
+    let deadline = client.since + gw.limits().handshake_timeout;
+    let mut greeted = greet(&mut client, deadline, &gw).await;
+    if matches!(greeted, Greeted::Tls) {
+        client = Box::pin(tls::secure(client, deadline, &gw)).await?;
+        client = match http2::spoken(client) {
+            Spoken::Other(client) => client,
+            Spoken::Http2(wanted) => {
+                Box::pin(wanted.serve(deadline, &gw)).await;
+                return None;
+            }
+        };
+        greeted = greet(&mut client, deadline, &gw).await;
+    }
+    match greeted {
         Greeted::Http => http(client, deadline, &gw).await,
         Greeted::Socks(request) => match request.caller {
             Ok(caller) => socks(client, caller, request.target, &gw).await,
-            Err(no) => refuse_socks(&client, &gw, &no.into()).await,
+            Err(no) => {
+                refuse_socks(&client, &gw, &no.into()).await;
+                None
+            }
         },
-        Greeted::Closed => {}
+        Greeted::Associate(request) => {
+            // Apart, so that others do not carry the room that it needs.
+            Box::pin(udp::serve(client, *request, &gw)).await;
+            None
+        }
+        Greeted::Tls | Greeted::Closed => None,
     }
 }
 
 /// A SOCKS5 CONNECT, whose caller is known.
-async fn socks<C: Control>(client: Client, caller: Caller, target: Target, gw: &Shared<C>) {
+async fn socks<C: Control>(
+    client: Client,
+    caller: Caller,
+    target: Target,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
     match reach(gw, &client, caller, &target, "socks5").await {
         Ok((ticket, upstream)) => {
             gw.stats.socks5_tunnels.fetch_add(1, Ordering::Relaxed);
-            let granted = socks5::reply(Rep::Succeeded, upstream.bound);
-            tunnel(client, ticket, upstream, &granted, gw).await;
+            let granted = socks5::reply(Rep::Succeeded, upstream.bound());
+            establish(client, ticket, upstream, &granted).await
         }
-        Err(refused) => refuse_socks(&client, gw, &refused).await,
+        Err(refused) => {
+            refuse_socks(&client, gw, &refused).await;
+            None
+        }
     }
 }
 
-async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
+pub(crate) async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
     if say(&client.io.stream, &reply).await.is_ok() {
@@ -76,65 +111,140 @@ async fn reach<C: Control>(
     Ok((ticket, upstream))
 }
 
-/// Tells the client that it is through, and relays.
-async fn tunnel<C: Control>(
+/// Tells the client that it is through.
+async fn establish(
     mut client: Client,
     ticket: Ticket,
     upstream: Upstream,
     granted: &[u8],
-    gw: &Shared<C>,
-) {
-    if say(&client.io.stream, granted).await.is_err() {
-        return;
-    }
+) -> Option<Box<Tunnel>> {
+    say(&client.io.stream, granted).await.ok()?;
     // What the head was read into is not needed any more, and a tunnel may rest for long.
     client.io.buf.shrink_to_fit();
-    let meter = Meter::new(&ticket.funds, &ticket.live, gw.config.idle_timeout);
-    let (early_up, early_down) = (&client.io.buf, &upstream.early);
-    let cut = ticket.live.cut();
-    let ended = tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
-    tunnel_ended(&ticket, ended, gw);
+    Some(Box::new(Tunnel { client, ticket, upstream }))
+}
+
+impl Link {
+    /// After 101: from here on it is a tunnel.
+    fn into_tunnel(self, client: Client) -> Box<Tunnel> {
+        let Self { ticket, mut upstream, buf, .. } = self;
+        upstream.early = buf;
+        Box::new(Tunnel { client, ticket, upstream })
+    }
+}
+
+impl Tunnel {
+    /// Relays until it ends.
+    pub(crate) async fn run<C: Control>(mut self: Box<Self>, gw: &Shared<C>) {
+        let early_up = std::mem::take(&mut self.client.io.buf);
+        let early_down = std::mem::take(&mut self.upstream.early);
+        let Self { client, ticket, upstream } = &*self;
+        let meter = ticket.meter(gw.limits().idle_timeout);
+        let cut = std::pin::pin!(ticket.live.cut());
+        let ended =
+            tunnel::relay(&client.io.stream, &upstream.stream, early_up, early_down, &meter, cut).await;
+        tracing::trace!(?ended, "a tunnel ended");
+        // One that was cut for want of funds is told to its owner like a refusal.
+        if let Ended::Broke(Broke::Denied(denied)) = ended {
+            gw.refused(&Refused::caller(&ticket.caller, denied.refusal(), denial(denied)));
+        }
+    }
 }
 
 /// The requests of an HTTP connection, one after the other.
-async fn http<C: Control>(mut client: Client, first_deadline: Instant, gw: &Shared<C>) {
+async fn http<C: Control>(
+    mut client: Client,
+    first_deadline: Instant,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
     let limits = gw.head_limits();
     let mut deadline = Some(first_deadline);
     let mut link = None;
     while let Some(head) = next_request(&mut client, deadline.take(), &limits, &mut link, gw).await {
-        let next = match &head.form {
-            _ if !gw.speaks_http(client.entrance) => {
-                let no = Refused::anybody(Refusal::Unsupported, "this static proxy speaks SOCKS5 only");
-                refuse_and_close(&client, &head, gw, &no).await
-            }
-            RequestTarget::Authority(target) => {
-                link = None;
-                let target = target.clone();
-                match connect(client, &head, &target, gw).await {
-                    Some(back) => client = back,
-                    None => return,
-                }
-                Next::Request
-            }
-            RequestTarget::Absolute { target, .. } => {
-                let target = target.clone();
-                forward(&mut client, &head, target, &mut link, &limits, gw).await
-            }
-            RequestTarget::Asterisk => answer_here(&client, &head).await,
-            RequestTarget::Origin => {
-                let no =
-                    Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
-                refuse_http(&client, Some(&head), gw, &no).await
-            }
-        };
-        match next {
-            Next::Request => {}
-            Next::Close => return tunnel::close_gently(&client.io.stream).await,
-            // Without the end of the stream that a gentle close would send first.
-            Next::Reset => return,
-            Next::Upgrade => return upgraded(client, link, gw).await,
+        match answer(client, &head, &mut link, &limits, gw).await {
+            Answered::Request(back) => client = back,
+            Answered::Over(tunnel) => return tunnel,
         }
     }
+    None
+}
+
+/// The request of an HTTP/2 stream, which is all that there is on it.
+pub(crate) async fn http2_request<C: Control>(
+    client: Client,
+    head: Result<RequestHead, HeadError>,
+    gw: &Shared<C>,
+) -> Option<Box<Tunnel>> {
+    match head {
+        Ok(head) => match answer(client, &head, &mut None, &gw.head_limits(), gw).await {
+            Answered::Request(_) => None,
+            Answered::Over(tunnel) => tunnel,
+        },
+        Err(error) => {
+            refuse_http(&client, None, gw, &bad_head(&error)).await;
+            tunnel::close_gently(&client.io.stream).await;
+            None
+        }
+    }
+}
+
+/// What a request came to.
+enum Answered {
+    /// The client may ask for more.
+    Request(Client),
+    /// There is nothing more to be asked on its connection, but there may be a tunnel.
+    Over(Option<Box<Tunnel>>),
+}
+
+/// Answers one request.
+async fn answer<C: Control>(
+    mut client: Client,
+    head: &RequestHead,
+    link: &mut Option<Link>,
+    limits: &Limits,
+    gw: &Shared<C>,
+) -> Answered {
+    let next = match &head.form {
+        _ if !gw.speaks_http(client.entrance) => {
+            let no = Refused::anybody(Refusal::Unsupported, "this static proxy speaks SOCKS5 only");
+            refuse_and_close(&client, head, gw, &no).await
+        }
+        RequestTarget::Authority(target) => {
+            *link = None;
+            match connect(client, head, target, gw).await {
+                Connected::Tunnel(tunnel) => return Answered::Over(tunnel),
+                Connected::Refused(back, next) => {
+                    client = back;
+                    next
+                }
+            }
+        }
+        RequestTarget::Absolute { target, .. } => {
+            forward(&mut client, head, target.clone(), link, limits, gw).await
+        }
+        RequestTarget::Asterisk => answer_here(&client, head).await,
+        RequestTarget::Origin => {
+            let no = Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
+            refuse_http(&client, Some(head), gw, &no).await
+        }
+    };
+    match next {
+        Next::Request => Answered::Request(client),
+        Next::Close => {
+            tunnel::close_gently(&client.io.stream).await;
+            Answered::Over(None)
+        }
+        // Without the end of the stream that a gentle close would send first.
+        Next::Reset => Answered::Over(None),
+        Next::Upgrade => Answered::Over(link.take().map(|link| link.into_tunnel(client))),
+    }
+}
+
+/// What a CONNECT came to.
+enum Connected {
+    /// It stands; `None` where the client has gone meanwhile.
+    Tunnel(Option<Box<Tunnel>>),
+    Refused(Client, Next),
 }
 
 /// What becomes of a client's connection after a request.
@@ -158,7 +268,7 @@ async fn next_request<C: Control>(
     if client.io.buf.is_empty() && deadline.is_none() {
         wait_for_more(client, link, gw).await?;
     }
-    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.config.handshake_timeout);
+    let deadline = deadline.unwrap_or_else(|| Instant::now() + gw.limits().handshake_timeout);
     let refusal = loop {
         match http::request_head(&client.io.buf, limits) {
             Ok(Parsed::Done(head, consumed)) => {
@@ -187,7 +297,7 @@ async fn wait_for_more<C: Control>(
     link: &mut Option<Link>,
     gw: &Shared<C>,
 ) -> Option<()> {
-    let give_up = Instant::now() + gw.config.keep_alive_timeout;
+    let give_up = Instant::now() + gw.limits().keep_alive_timeout;
     loop {
         let lost = async {
             match link.as_ref() {
@@ -196,6 +306,8 @@ async fn wait_for_more<C: Control>(
             }
         };
         tokio::select! {
+            // A request that has come is answered, also where the gateway drains.
+            biased;
             filled = timeout_at(give_up, fill(&client.io.stream, &mut client.io.buf)) => {
                 return matches!(filled, Ok(Ok(1..))).then_some(());
             }
@@ -205,31 +317,25 @@ async fn wait_for_more<C: Control>(
     }
 }
 
-/// CONNECT. Gives the client back where it may try again.
+/// CONNECT. Gives the client back where it was refused.
 async fn connect<C: Control>(
     client: Client,
     head: &RequestHead,
     target: &Target,
     gw: &Shared<C>,
-) -> Option<Client> {
-    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
+) -> Connected {
+    let refused = match gw.identify(&proof(head), client.peer.ip(), client.entrance).await {
         Err(no) => no.into(),
         Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
                 gw.stats.connect_tunnels.fetch_add(1, Ordering::Relaxed);
-                tunnel(client, ticket, upstream, ESTABLISHED, gw).await;
-                return None;
+                return Connected::Tunnel(establish(client, ticket, upstream, ESTABLISHED).await);
             }
             Err(refused) => refused,
         },
     };
-    match refuse_http(&client, Some(head), gw, &refused).await {
-        Next::Request => Some(client),
-        Next::Close | Next::Reset | Next::Upgrade => {
-            tunnel::close_gently(&client.io.stream).await;
-            None
-        }
-    }
+    let next = refuse_http(&client, Some(head), gw, &refused).await;
+    Connected::Refused(client, next)
 }
 
 /// One absolute-form request: identified by its own credentials, over the kept way where that is
@@ -242,7 +348,7 @@ async fn forward<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Next {
-    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance) {
+    let caller = match gw.identify(&proof(head), client.peer.ip(), client.entrance).await {
         Ok(caller) => caller,
         Err(no) => return refuse_http(client, Some(head), gw, &no.into()).await,
     };
@@ -285,7 +391,7 @@ async fn forward<C: Control>(
             if !reset {
                 return Next::Close;
             }
-            crate::socket::break_off(&client.io.stream);
+            client.io.stream.break_off();
             Next::Reset
         }
         Exchanged::Stale => {
@@ -311,25 +417,9 @@ async fn exchange<C: Control>(
     limits: &Limits,
     gw: &Shared<C>,
 ) -> Exchanged {
-    way.exchange(&mut client.io, head, limits, gw.config.idle_timeout).await
-}
-
-/// After 101: the connection is a tunnel from here on.
-async fn upgraded<C: Control>(client: Client, link: Option<Link>, gw: &Shared<C>) {
-    let Some(link) = link else { return };
-    let meter = Meter::new(&link.ticket.funds, &link.ticket.live, gw.config.idle_timeout);
-    let cut = link.ticket.live.cut();
-    let upstream = &link.upstream.stream;
-    let ended = tunnel::relay(&client.io.stream, upstream, &client.io.buf, link.early(), &meter, cut).await;
-    tunnel_ended(&link.ticket, ended, gw);
-}
-
-/// A tunnel that was cut for want of funds is told to its owner like a refusal.
-fn tunnel_ended<C: Control>(ticket: &Ticket, ended: Ended, gw: &Shared<C>) {
-    tracing::trace!(?ended, "a tunnel ended");
-    if let Ended::Broke(Broke::Denied(denied)) = ended {
-        gw.refused(&Refused::caller(&ticket.caller, denied.refusal(), denial(denied)));
-    }
+    let idle_timeout = gw.limits().idle_timeout;
+    let may_stay = || !gw.is_draining();
+    way.exchange(&mut client.io, head, limits, idle_timeout, &may_stay).await
 }
 
 fn proof(head: &RequestHead) -> Proof {
@@ -384,7 +474,8 @@ async fn write_refusal<C: Control>(
     let to_head = head.is_some_and(|head| head.method == "HEAD");
     let write = if to_head { http_response_to_head } else { http_response };
     let response = write(refused.refusal, &refused.detail, stays, retry_after);
-    matches!(timeout(gw.config.handshake_timeout, say(&client.io.stream, &response)).await, Ok(Ok(())))
+    let patience = gw.limits().handshake_timeout;
+    matches!(timeout(patience, say(&client.io.stream, &response)).await, Ok(Ok(())))
 }
 
 /// Seconds after which trying again makes sense.

@@ -1,14 +1,13 @@
 //! What sockets on both sides have in common.
 
 use std::io;
-use std::mem::MaybeUninit;
-use std::net::{IpAddr, Shutdown, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::sys::socket::sockopt;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::Interest;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 /// A peer that vanished without a word is noticed after about this long and three probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -17,14 +16,22 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
 /// How long written bytes may stay unacknowledged before the connection is given up.
 const UNACKNOWLEDGED_AT_MOST_MS: u32 = 120_000;
 
-/// Small writes leave at once, and a vanished peer is noticed. Best effort: a socket that refuses
-/// an option works without it.
-pub(crate) fn prepare(stream: &TcpStream) {
+/// Small writes leave at once. Best effort: a socket that refuses an option works without it.
+pub(crate) fn send_at_once(socket: &impl AsFd) {
+    note(rustix::net::sockopt::set_tcp_nodelay(socket, true).map_err(io::Error::from));
+}
+
+/// A peer that vanished is noticed. Best effort, too.
+pub(crate) fn notice_silence(socket: &impl AsFd) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    let set = stream
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(stream).set_tcp_keepalive(&keepalive))
-        .and_then(|()| Ok(rustix::net::sockopt::set_tcp_user_timeout(stream, UNACKNOWLEDGED_AT_MOST_MS)?));
+    note(SockRef::from(socket).set_tcp_keepalive(&keepalive));
+    note(
+        rustix::net::sockopt::set_tcp_user_timeout(socket, UNACKNOWLEDGED_AT_MOST_MS)
+            .map_err(io::Error::from),
+    );
+}
+
+fn note(set: io::Result<()>) {
     if let Err(error) = set {
         tracing::trace!(%error, "a socket option was not taken");
     }
@@ -63,42 +70,6 @@ pub(crate) fn leave_from_any(socket: &TcpSocket, ip: IpAddr) -> io::Result<()> {
 /// Whether an address is one of this machine's: only those can be bound.
 pub(crate) fn is_local(ip: IpAddr) -> bool {
     ip.is_loopback() || UdpSocket::bind(SocketAddr::new(ip, 0)).is_ok()
-}
-
-/// Ends our half of a connection; the peer reads the end of the stream.
-pub(crate) fn finish(stream: &TcpStream) {
-    // An error says that the connection is over already.
-    let _ = SockRef::from(stream).shutdown(Shutdown::Write);
-}
-
-/// Makes the coming close of a connection a reset, so that the peer sees that it broke off.
-pub(crate) fn break_off(stream: &TcpStream) {
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-}
-
-/// What there is to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pending {
-    /// Nothing so far.
-    Nothing,
-    /// At least one byte.
-    Bytes,
-    /// The peer's end of the stream.
-    End,
-}
-
-/// Looks whether there is anything to read, without reading it.
-///
-/// # Errors
-/// The connection broke off.
-pub(crate) fn peek(stream: &TcpStream) -> io::Result<Pending> {
-    let mut byte = [MaybeUninit::uninit()];
-    match stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(&mut byte)) {
-        Ok(0) => Ok(Pending::End),
-        Ok(_) => Ok(Pending::Bytes),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Pending::Nothing),
-        Err(error) => Err(error),
-    }
 }
 
 /// Whether the machine has no IPv6, or not any more.

@@ -25,6 +25,7 @@ struct State {
     largest: u64,
     latency: Duration,
     is_away: bool,
+    hangs: bool,
     loses_answers: bool,
     asked: usize,
     settled: usize,
@@ -51,6 +52,7 @@ impl FakeControl {
             largest: u64::MAX,
             latency: Duration::ZERO,
             is_away: false,
+            hangs: false,
             loses_answers: false,
             asked: 0,
             settled: 0,
@@ -149,6 +151,11 @@ impl FakeControl {
         self.state().is_away = is_away;
     }
 
+    /// Hears what it is asked and told, and never answers.
+    pub(crate) fn set_hangs(&self, hangs: bool) {
+        self.state().hangs = hangs;
+    }
+
     /// Takes reports, but the answer is lost.
     pub(crate) fn set_loses_answers(&self, loses_answers: bool) {
         self.state().loses_answers = loses_answers;
@@ -196,6 +203,13 @@ impl FakeControl {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn listens(&self) {
+        let hangs = self.state().hangs;
+        if hangs {
+            std::future::pending().await
+        }
+    }
+
     fn grant(&self, ask: LeaseRequest) -> Result<ByteLease, LeaseDenied> {
         let directory = self.directory.borrow().clone();
         let mut state = self.state();
@@ -227,7 +241,8 @@ impl FakeControl {
             .saturating_sub(taken(&mut state.leases.values().filter(account).map(|lease| lease.granted)));
         let is_held = state.leases.values().filter(account).any(|lease| lease.granted > lease.used);
         match of_funds.min(of_limit).min(ask.want.get()).min(state.largest) {
-            0 if of_funds > 0 || is_held => Err(LeaseDenied::HeldElsewhere),
+            0 if of_limit == 0 => Err(LeaseDenied::LimitHeldElsewhere),
+            0 if is_held => Err(LeaseDenied::HeldElsewhere),
             0 => Err(LeaseDenied::BalanceEmpty),
             granted => {
                 let id = LeaseId::new(i64::try_from(state.leases.len()).unwrap() + 1);
@@ -270,6 +285,7 @@ impl crate::Control for FakeControl {
     }
 
     async fn lease(&self, ask: LeaseRequest) -> Result<ByteLease, LeaseDenied> {
+        self.listens().await;
         let answer = self.grant(ask);
         let latency = self.state().latency;
         if !latency.is_zero() {
@@ -279,6 +295,7 @@ impl crate::Control for FakeControl {
     }
 
     async fn settle(&self, report: UsageReport) -> Result<Settled, Unavailable> {
+        self.listens().await;
         let latency = self.state().latency;
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;

@@ -84,7 +84,7 @@ fn within(limit: LimitFunds) -> Result<Bytes, LeaseDenied> {
         return Err(LeaseDenied::TrafficLimit);
     }
     match limit.limit.minus(limit.used.plus(limit.reserved)) {
-        Bytes::ZERO => Err(LeaseDenied::HeldElsewhere),
+        Bytes::ZERO => Err(LeaseDenied::LimitHeldElsewhere),
         free => Ok(share(Bytes::MAX, free)),
     }
 }
@@ -162,7 +162,7 @@ mod tests {
             Some(LimitFunds { limit: Bytes::new(50), used: Bytes::new(used), reserved: Bytes::new(reserved) })
         };
         assert_eq!(plan_of(10, &[], money(9), limit(50, 0)), Err(LeaseDenied::TrafficLimit));
-        assert_eq!(plan_of(10, &[], money(9), limit(20, 30)), Err(LeaseDenied::HeldElsewhere));
+        assert_eq!(plan_of(10, &[], money(9), limit(20, 30)), Err(LeaseDenied::LimitHeldElsewhere));
         assert_eq!(plan_of(90, &[], money(9), limit(20, 0)).unwrap().bytes, Bytes::new(30));
     }
 

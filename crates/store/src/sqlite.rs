@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use rustix::fs::FlockOperation;
@@ -27,6 +28,10 @@ const GROUP: usize = 64;
 
 /// Prepared statements each connection keeps: all there are.
 const STATEMENTS: usize = 512;
+
+/// How long a statement waits for a lock. Only a tool of the operator's can hold one, for programs of
+/// ours keep each other out, and whoever calls is to be told rather than kept waiting.
+const LOCKED_MAX: Duration = Duration::from_secs(5);
 
 /// The write-ahead log is cut back to this many bytes once a checkpoint has emptied it.
 const JOURNAL_LIMIT: i64 = 64 << 20;
@@ -118,7 +123,7 @@ fn open_private(path: &Path) -> io::Result<File> {
 fn connect(path: &Path, options: &Options) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(plain)?;
-    connection.busy_timeout(options.statement_timeout).map_err(plain)?;
+    connection.busy_timeout(options.statement_timeout.min(LOCKED_MAX)).map_err(plain)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     set(&connection, "foreign_keys", "ON")?;
     set(&connection, "synchronous", "FULL")?;

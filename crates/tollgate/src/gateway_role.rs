@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tollgate_api::{ExitStatus, Live, LiveConnection};
+use anyhow::{Context as _, bail};
+use tollgate_api::{ExitError, ExitStatus, LeftOutReason, Live, LiveConnection};
 use tollgate_core::Core;
-use tollgate_gateway::{ConnectionView, Gateway, GatewayConfig, Run, Stats, Traffic};
-use tollgate_types::{Bytes, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
+use tollgate_gateway::{
+    Bandwidth, Caps, CertificateFiles, ConnectionView, ExitTrouble, Gateway, GatewayConfig, GatewayLimits,
+    Inherited, LeftOut, Run, Stats, Traffic,
+};
+use tollgate_types::{Bytes, Clock, ConnectionId, ExitId, ProxyType, StaticType, SystemClock};
 
 use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
+use crate::descriptors;
+use crate::limit_metrics;
 use crate::metrics::{Kind, Reading, Source};
 use crate::settings::Settings;
 
@@ -30,22 +35,24 @@ pub struct GatewayRole {
 }
 
 impl GatewayRole {
-    /// Starts the gateway. `own` are the platform's other listeners, which no customer may reach.
+    /// Starts the gateway, on the sockets that were inherited where the settings have their
+    /// addresses. `own` are the platform's other listeners, which no customer may reach.
     ///
     /// # Errors
     /// A port that cannot be listened on, or a journal that cannot be kept.
     pub async fn start(
         core: &Core,
         settings: &Settings,
+        inherited: Inherited,
         data: &DataDir,
         own: Vec<SocketAddr>,
     ) -> anyhow::Result<Self> {
-        let config = config(settings, own);
+        let config = config(settings, own)?;
         let types = config.listeners.iter().map(|(_, proxy_type)| *proxy_type).collect();
         let folder = data.folder(FOLDER)?;
         let run = Run { folder: &folder, seed: random_bytes()? };
         let control = Arc::new(InProcess(core.clone()));
-        let gateway = Gateway::start(config, control, run, Arc::new(SystemClock)).await;
+        let gateway = Gateway::start_on(inherited, config, control, run, Arc::new(SystemClock)).await;
         let gateway = Arc::new(gateway.context("the gateway cannot be started")?);
         Ok(Self { gateway, core: core.clone(), types })
     }
@@ -66,6 +73,16 @@ impl GatewayRole {
         Box::new(move || readings(&gateway))
     }
 
+    /// Has the limits of these settings hold from now on.
+    pub fn reconfigure(&self, settings: &Settings) {
+        self.gateway.reconfigure(limits(settings));
+    }
+
+    /// Looks whether the files of the certificate have changed.
+    pub async fn reload_certificate(&self) {
+        self.gateway.reload_certificate().await;
+    }
+
     /// Takes nothing new, lets what runs go on for a while, settles everything.
     pub async fn drain(&self) {
         if let Err(error) = self.gateway.drain().await {
@@ -80,8 +97,14 @@ impl std::fmt::Debug for GatewayRole {
     }
 }
 
-fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
+fn config(settings: &Settings, own: Vec<SocketAddr>) -> anyhow::Result<GatewayConfig> {
     let gateway = &settings.gateway;
+    let certificate = match (&gateway.certificate, &gateway.certificate_key) {
+        (Some(chain), Some(key)) => Some(CertificateFiles { chain: chain.clone(), key: key.clone() }),
+        (None, None) => None,
+        (Some(_), None) => bail!("gateway.certificate needs gateway.certificate_key"),
+        (None, Some(_)) => bail!("gateway.certificate_key needs gateway.certificate"),
+    };
     let ports = [
         (&gateway.listen, None),
         (&gateway.residential, Some(ProxyType::Residential)),
@@ -94,28 +117,63 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> GatewayConfig {
             .flat_map(|(listen, proxy_type)| listen.0.iter().map(move |address| (*address, proxy_type)))
             .collect(),
         static_proxies: gateway.static_proxies,
-        handshake_timeout: gateway.handshake_timeout,
-        head_bytes: gateway.head_bytes,
-        head_fields: gateway.head_fields,
+        limits: limits(settings),
+        proxy_protocol_from: gateway.proxy_protocol_from.0.clone(),
         connect_timeout: gateway.connect_timeout,
         dns_timeout: gateway.dns_timeout,
-        idle_timeout: gateway.idle_timeout,
-        keep_alive_timeout: gateway.keep_alive_timeout,
-        max_connections: gateway.max_connections,
-        max_connections_per_caller: gateway.max_connections_per_caller,
-        failed_logins: gateway.failed_logins,
-        failed_logins_window: FAILED_LOGINS_WINDOW,
+        dns_servers: gateway.dns_servers.0.clone(),
+        udp: gateway.udp,
+        udp_associations_per_caller: gateway.udp_associations_per_caller,
+        udp_public_address: gateway.udp_public_address,
         max_sessions: gateway.max_sessions,
         allow_destinations: gateway.allow_destinations.0.clone(),
         blocked_ports: gateway.blocked_ports.0.clone(),
         own_addresses: own,
+        certificate,
+        http2_streams: gateway.http2_streams,
+        probe_interval: gateway.probe_interval,
+        probe_target: gateway.probe_target.as_ref().map(|target| target.0.clone()),
         drain_timeout: settings.general.drain_timeout,
         ..GatewayConfig::default()
     };
     for (name, address) in &gateway.hosts.0 {
         config.hosts.entry(name.clone()).or_default().push(*address);
     }
-    config
+    Ok(config)
+}
+
+/// What can be changed while the gateway runs.
+fn limits(settings: &Settings) -> GatewayLimits {
+    let gateway = &settings.gateway;
+    GatewayLimits {
+        handshake_timeout: gateway.handshake_timeout,
+        head_bytes: gateway.head_bytes,
+        head_fields: gateway.head_fields,
+        idle_timeout: gateway.idle_timeout,
+        keep_alive_timeout: gateway.keep_alive_timeout,
+        max_connection_time: gateway.max_connection_time,
+        max_connections: descriptors::fit(gateway.max_connections),
+        per_account: Caps {
+            connections: gateway.max_connections_per_account,
+            per_second: gateway.connections_per_second_per_account,
+        },
+        per_caller: Caps {
+            connections: gateway.max_connections_per_caller,
+            per_second: gateway.connections_per_second_per_caller,
+        },
+        per_address: Caps {
+            connections: gateway.max_connections_per_address,
+            per_second: gateway.connections_per_second_per_address,
+        },
+        bandwidth: Bandwidth {
+            whole: gateway.bandwidth,
+            per_account: gateway.bandwidth_per_account,
+            per_caller: gateway.bandwidth_per_caller,
+        },
+        failed_logins: gateway.failed_logins,
+        failed_logins_window: FAILED_LOGINS_WINDOW,
+        failed_login_delay: gateway.failed_login_delay,
+    }
 }
 
 /// The live connections of this process's gateway. Those of other processes are not seen from here.
@@ -134,11 +192,15 @@ impl Live for GatewayLive {
     }
 
     fn exits(&self) -> Vec<ExitStatus> {
+        let now = SystemClock.now();
         let show = |(id, status): (ExitId, tollgate_gateway::ExitStatus)| ExitStatus {
             id,
             healthy: status.healthy,
             latency: (status.latency_micros > 0).then(|| Duration::from_micros(status.latency_micros)),
             connections: status.connections,
+            failure_percent: percent(status.recent_failures, status.recent_attempts),
+            last_error: status.last_trouble.map(error_word),
+            left_out: status.left_out.map(|(why, lasts)| (reason_word(why), now.minus(lasts))),
         };
         self.gateway.exit_status().into_iter().map(show).collect()
     }
@@ -169,6 +231,29 @@ impl GatewayLive {
     }
 }
 
+/// So much of a whole, rounded down; of nothing, `None`.
+fn percent(part: u32, whole: u32) -> Option<u32> {
+    let percent = (u64::from(part) * 100).checked_div(u64::from(whole))?;
+    u32::try_from(percent).ok()
+}
+
+const fn error_word(trouble: ExitTrouble) -> ExitError {
+    match trouble {
+        ExitTrouble::Unreachable => ExitError::Unreachable,
+        ExitTrouble::Silent => ExitError::Silent,
+        ExitTrouble::LoginRefused => ExitError::LoginRefused,
+        ExitTrouble::Broken => ExitError::Broken,
+        ExitTrouble::NoLocalAddress => ExitError::NoLocalAddress,
+    }
+}
+
+const fn reason_word(why: LeftOut) -> LeftOutReason {
+    match why {
+        LeftOut::Failures => LeftOutReason::Failures,
+        LeftOut::Outlier => LeftOutReason::Outlier,
+    }
+}
+
 /// The type of traffic that a static proxy's is like.
 const fn like(static_type: StaticType) -> ProxyType {
     match static_type {
@@ -188,10 +273,13 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     let tunnels = [
         ("connect", read(&stats.connect_tunnels)),
         ("socks5", read(&stats.socks5_tunnels)),
+        ("socks5-udp", read(&stats.udp_associations)),
         ("http", read(&stats.forwarded_requests)),
     ];
+    let handshakes = [("done", read(&stats.tls_handshakes)), ("failed", read(&stats.tls_failures))];
     let bytes = [("up", read(&stats.bytes_up)), ("down", read(&stats.bytes_down))];
     let refusals: Vec<_> = stats.refusals().map(|(refusal, count)| (refusal.name(), count)).collect();
+    let drops: Vec<_> = stats.drops().map(|(why, count)| (why.as_str(), count)).collect();
     let exits = gateway.exit_status();
     let healthy = exits.iter().filter(|(_, status)| status.healthy).count();
     let counters = |name, help, values| Reading { name, help, kind: Kind::Counter, values };
@@ -200,14 +288,20 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy as u64),
         gauge(
             "gateway_exits_left_out",
-            "Exits left out for failures in a row",
+            "Exits left out for failures in a row, or for far more failures than others",
             (exits.len() - healthy) as u64,
         ),
+        counter("gateway_probes", "Probes of exits that are left out or idle", &stats.probes),
+        counter("gateway_probe_failures", "Probes of exits that failed", &stats.probe_failures),
         counter("gateway_accepted", "Client connections accepted", &stats.accepted),
         counter("gateway_turned_away", "Client connections closed for want of room", &stats.turned_away),
+        counters("gateway_tls_handshakes", "TLS handshakes with clients", labelled("outcome", &handshakes)),
+        counter("gateway_http2_connections", "HTTP/2 connections of clients", &stats.http2_connections),
+        counter("gateway_http2_streams", "Requests that came by HTTP/2", &stats.http2_streams),
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),
         counters("gateway_bytes", "Payload bytes forwarded", labelled("direction", &bytes)),
         counters("gateway_refusals", "Refusals by reason", labelled("reason", &refusals)),
+        counters("gateway_udp_dropped", "Datagrams dropped by reason", labelled("reason", &drops)),
         counter("gateway_leases", "Leases asked for", &stats.leases),
         counter("gateway_leases_denied", "Leases asked for in vain", &stats.leases_denied),
         counter("gateway_settlements", "Usage reports settled", &stats.settles),
@@ -223,6 +317,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         ),
     ];
     readings.extend(readings_of_statics(stats));
+    readings.extend(limit_metrics::readings(stats, gateway.presence(), &gateway.limits()));
     readings
 }
 

@@ -11,14 +11,17 @@ pub mod control;
 pub mod courier;
 pub mod data_dir;
 pub mod demo;
+pub mod descriptors;
 pub mod draft;
 pub mod gateway_role;
 pub mod lifecycle;
+pub mod limit_metrics;
 pub mod metrics;
 pub mod open;
 pub mod platform;
 pub mod serve;
 pub mod settings;
+pub mod supervisor;
 pub mod telemetry;
 pub mod worker;
 
@@ -28,10 +31,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use rustix::process::{Resource, Rlimit};
 
 use crate::cli::{Cli, Command, DbCommand};
 use crate::settings::{Flags, Layers, Settings, SettingsError};
+use crate::supervisor::Supervisor;
 
 /// Something kept the program from doing what it was asked.
 pub(crate) const FAILED: u8 = 2;
@@ -61,7 +64,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Serve { .. } => {
             let layers = layers(&flags, &environment)?;
             let log = telemetry::start(&Settings::read(&layers)?.log)?;
-            on_runtime(serve::serve(layers, &log, || self::layers(&flags, &environment)))
+            let sockets = supervisor::inherited_sockets(&environment)?;
+            let supervisor = Supervisor::find(&environment);
+            let reread = || self::layers(&flags, &environment);
+            on_runtime(serve::serve(layers, &log, &supervisor, sockets, reread))
         }
         Command::Audit => {
             let settings = logging(&flags, &environment)?;
@@ -90,17 +96,7 @@ fn logging(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow::Resul
 }
 
 fn on_runtime(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    raise_file_limit();
+    descriptors::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("the async runtime cannot be started")?.block_on(work)
-}
-
-/// Each connection takes two descriptors, and the usual limit is 1024: takes what the system allows.
-fn raise_file_limit() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    // Where it is refused, the gateway does with fewer connections.
-    let _ = rustix::process::setrlimit(
-        Resource::Nofile,
-        Rlimit { current: limit.maximum, maximum: limit.maximum },
-    );
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tollgate_api::{ApiState, Endpoints, Live, NoGateway, ServeLimits};
 use tollgate_core::Core;
+use tollgate_gateway::Inherited;
 use tollgate_types::ProxyType;
 
 use crate::courier::Post;
@@ -58,14 +59,15 @@ struct Group {
 }
 
 impl Platform {
-    /// Opens everything, starts the roles, and returns once they can be reached.
+    /// Opens everything, starts the roles, and returns once they can be reached: at the sockets that
+    /// were inherited where the settings have their addresses, at new ones elsewhere.
     ///
     /// # Errors
     /// What could not be opened or listened on.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+    pub async fn start(settings: &Settings, inherited: Inherited) -> anyhow::Result<Self> {
         let data = DataDir::open(&settings.general.data_dir)?;
         let core = open(settings, &data).await?;
-        match Self::start_on(settings, data, core.clone()).await {
+        match Self::start_on(settings, inherited, data, core.clone()).await {
             Ok(platform) => Ok(platform),
             Err(error) => {
                 core.db().close().await;
@@ -74,24 +76,32 @@ impl Platform {
         }
     }
 
-    async fn start_on(settings: &Settings, data: DataDir, core: Core) -> anyhow::Result<Self> {
+    async fn start_on(
+        settings: &Settings,
+        mut inherited: Inherited,
+        data: DataDir,
+        core: Core,
+    ) -> anyhow::Result<Self> {
         let roles = settings.general.roles;
         // The API asks it what can be sent to, the worker has it send.
         if roles.api || roles.worker {
             core.employ(Arc::new(Post::new(&settings.notices)?));
         }
         let admin_token = admin_token(settings, &data)?;
-        let api = if roles.api { bind("API", &settings.api.listen).await? } else { Vec::new() };
-        let machines = bind("metrics", &settings.metrics.listen).await?;
+        let sockets = &mut inherited;
+        let api = if roles.api { bind("API", &settings.api.listen, sockets).await? } else { Vec::new() };
+        let machines = bind("metrics", &settings.metrics.listen, sockets).await?;
         let mut addresses = Addresses { api: local(&api)?, metrics: local(&machines)?, gateway: Vec::new() };
         let mut base = Group::new();
         base.run_until_stopped(tollgate_core::directory::keep_fresh(core.clone()));
         let mut gateway = None;
         if roles.gateway {
             let own = [addresses.api.as_slice(), &addresses.metrics].concat();
-            let started = GatewayRole::start(&core, settings, &data, own).await?;
+            let started = GatewayRole::start(&core, settings, inherited, &data, own).await?;
             addresses.gateway = started.addresses();
             gateway = Some(started);
+        } else {
+            inherited.close();
         }
         let readiness = Readiness::default();
         let mut sources = vec![metrics::of_db(core.db())];
@@ -130,6 +140,20 @@ impl Platform {
     /// Its data directory.
     pub fn data(&self) -> &DataDir {
         &self.data
+    }
+
+    /// Takes what can be changed in a running process from settings that were read again.
+    pub fn reconfigure(&self, settings: &Settings) {
+        if let Some(gateway) = &self.gateway {
+            gateway.reconfigure(settings);
+        }
+    }
+
+    /// Looks whether the files of the gateway's certificate have changed.
+    pub async fn reload_certificate(&self) {
+        if let Some(gateway) = &self.gateway {
+            gateway.reload_certificate().await;
+        }
     }
 
     /// Drains: takes nothing new, lets what runs go on for a while, settles all usage, closes the
@@ -213,10 +237,13 @@ fn endpoints(settings: &Settings, addresses: &Addresses) -> Endpoints {
     }
 }
 
-async fn bind(what: &str, listen: &Listen) -> anyhow::Result<Vec<TcpListener>> {
+async fn bind(what: &str, listen: &Listen, inherited: &mut Inherited) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for address in &listen.0 {
-        let bound = TcpListener::bind(address).await;
+        let bound = match inherited.take(*address) {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(address).await,
+        };
         listeners.push(bound.with_context(|| format!("the {what} cannot listen on {address}"))?);
     }
     Ok(listeners)

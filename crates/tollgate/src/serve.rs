@@ -3,31 +3,54 @@
 use std::process::ExitCode;
 
 use secrecy::ExposeSecret as _;
+use tollgate_gateway::Inherited;
 use tollgate_types::ProxyType;
 
 use crate::lifecycle::{Signals, Wish};
 use crate::platform::{Addresses, Platform};
-use crate::settings::{Layers, Settings, SettingsError, effective};
+use crate::settings::{InForce, Layers, Settings, SettingsError, effective, items};
+use crate::supervisor::Supervisor;
 use crate::telemetry::LogControl;
 
-/// Runs until somebody asks it to end. `reread` gathers the settings anew for SIGHUP.
+/// Runs until somebody asks it to end, on the sockets that it was handed and on those that are
+/// missing. `reread` gathers the settings anew for SIGHUP.
 ///
 /// # Errors
 /// What keeps it from starting.
 pub async fn serve(
     layers: Layers,
     log: &LogControl,
+    supervisor: &Supervisor,
+    sockets: Inherited,
+    reread: impl Fn() -> Result<Layers, SettingsError>,
+) -> anyhow::Result<ExitCode> {
+    let life = live(layers, log, supervisor, sockets, reread);
+    tokio::select! {
+        ended = life => ended,
+        never = supervisor.keep_telling() => match never {},
+    }
+}
+
+async fn live(
+    layers: Layers,
+    log: &LogControl,
+    supervisor: &Supervisor,
+    sockets: Inherited,
     reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let settings = Settings::read(&layers)?;
-    let Some(platform) = start(&settings, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
+    let Some(platform) = start(&settings, sockets, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
     announce(&platform);
+    supervisor.ready();
+    let mut in_force = effective(&layers)?;
     while signals.next().await == Wish::Reload {
-        if let Err(error) = reload(log, &layers, &reread) {
-            tracing::error!(%error, "the settings were not read again");
+        if let Err(error) = reload(log, &platform, &mut in_force, &reread) {
+            tracing::error!(%error, "the settings were not read again; those before hold");
         }
+        platform.reload_certificate().await;
     }
+    supervisor.stopping();
     drain(platform, signals).await
 }
 
@@ -36,9 +59,13 @@ pub async fn serve(
 ///
 /// # Errors
 /// What keeps it from starting.
-pub async fn start(settings: &Settings, signals: &mut Signals) -> anyhow::Result<Option<Platform>> {
+pub async fn start(
+    settings: &Settings,
+    sockets: Inherited,
+    signals: &mut Signals,
+) -> anyhow::Result<Option<Platform>> {
     tokio::select! {
-        started = Platform::start(settings) => started.map(Some),
+        started = Platform::start(settings, sockets) => started.map(Some),
         () = signals.insists() => {
             tracing::info!("ended before it was ready");
             Ok(None)
@@ -93,25 +120,32 @@ fn announce(platform: &Platform) {
 }
 
 /// Takes what can be changed in a running process from the settings as they are written now, and
-/// says which other changes wait for a restart.
+/// says which other changes wait for a restart. Where one of them is wrong, none is taken.
 fn reload(
     log: &LogControl,
-    started_with: &Layers,
+    platform: &Platform,
+    in_force: &mut [InForce],
     reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<()> {
     let layers = reread()?;
     let settings = Settings::read(&layers)?;
-    let before = effective(started_with)?;
-    let changed =
-        effective(&layers)?.into_iter().zip(before).filter(|((_, now, _), (_, then, _))| now != then);
-    let (at_once, later): (Vec<_>, Vec<_>) =
-        changed.map(|((name, ..), _)| name).partition(|name| *name == "log.level");
+    let written = effective(&layers)?;
     log.set(&settings.log.level)?;
-    tracing::info!(
-        changed = at_once.join(","),
-        need_a_restart = later.join(","),
-        "the settings were read again"
-    );
+    platform.reconfigure(&settings);
+    let (mut changed, mut need_a_restart) = (Vec::new(), Vec::new());
+    for ((item, holds), now) in items().iter().zip(in_force).zip(written) {
+        if holds.1 == now.1 {
+            continue;
+        }
+        if item.live {
+            *holds = now;
+            changed.push(item.name);
+        } else {
+            need_a_restart.push(item.name);
+        }
+    }
+    let (changed, need_a_restart) = (changed.join(","), need_a_restart.join(","));
+    tracing::info!(changed, need_a_restart, "the settings were read again");
     Ok(())
 }
 

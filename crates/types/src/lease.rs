@@ -54,6 +54,9 @@ pub enum LeaseDenied {
     TrafficLimit,
     /// There would be bytes, but other purses hold them just now: ask again soon.
     HeldElsewhere,
+    /// The sub-account's limit would let more bytes through, but other purses, or this one, hold
+    /// them just now: ask again soon.
+    LimitHeldElsewhere,
     /// The sub-account is inactive or gone, or the account suspended.
     Blocked,
     /// The control plane cannot answer just now: ask again soon.
@@ -65,7 +68,7 @@ impl LeaseDenied {
     pub const fn refusal(self) -> Refusal {
         match self {
             Self::BalanceEmpty | Self::HeldElsewhere => Refusal::BalanceEmpty,
-            Self::TrafficLimit => Refusal::TrafficLimit,
+            Self::TrafficLimit | Self::LimitHeldElsewhere => Refusal::TrafficLimit,
             Self::Blocked => Refusal::UserBlocked,
             Self::Unavailable => Refusal::Unavailable,
         }
@@ -73,7 +76,12 @@ impl LeaseDenied {
 
     /// Whether asking again soon may be answered differently without anybody's doing.
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::HeldElsewhere | Self::Unavailable)
+        matches!(self, Self::HeldElsewhere | Self::LimitHeldElsewhere | Self::Unavailable)
+    }
+
+    /// Whether there would be bytes if nobody held them.
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::HeldElsewhere | Self::LimitHeldElsewhere)
     }
 }
 

@@ -64,7 +64,7 @@ refusals! {
     BadGateway = "BAD_GATEWAY",
     /// The target, its name server or the client took too long.
     Timeout = "TIMEOUT",
-    /// The gateway is draining, or cannot ask the control plane for funds just now.
+    /// The gateway cannot ask the control plane for funds just now, or is at its very end.
     Unavailable = "UNAVAILABLE",
 }
 

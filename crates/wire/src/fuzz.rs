@@ -1,13 +1,15 @@
 //! Fuzz targets: each takes any bytes and panics when a promise of this room is broken. They are fed
-//! by the committed corpus and by random bytes in `cargo test`, and can be driven by a fuzzer as they
-//! are.
+//! by the committed corpus, by mutations of it and by random bytes in `cargo test`, and can be driven by
+//! a fuzzer as they are.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 
 use crate::body::BodyReader;
 use crate::http::{self, Framing, Limits, RequestHead, RequestTarget, ResponseHead, Version};
+use crate::sniff::{Protocol, sniff};
 use crate::target::{Host, Target};
-use crate::{Parsed, basic, socks5, username};
+use crate::{Parsed, basic, proxy_protocol, socks5, username};
 
 /// A target: any bytes in, a panic if something is wrong.
 pub type FuzzTarget = fn(&[u8]);
@@ -16,8 +18,10 @@ pub type FuzzTarget = fn(&[u8]);
 pub const ALL: &[(&str, FuzzTarget)] = &[
     ("basic", fuzz_basic),
     ("body", fuzz_body),
+    ("proxy_protocol", fuzz_proxy_protocol),
     ("request_head", fuzz_request_head),
     ("response_head", fuzz_response_head),
+    ("sniff", fuzz_sniff),
     ("socks5", fuzz_socks5),
     ("target", fuzz_target),
     ("username", fuzz_username),
@@ -95,6 +99,24 @@ fn read_body(framing: Framing, bytes: &[u8], piece: usize) -> Option<(usize, boo
     }
     assert!(content.len() <= taken);
     Some((taken, reader.is_done(), content))
+}
+
+/// What a front says of whom it speaks for.
+pub fn fuzz_proxy_protocol(data: &[u8]) {
+    let Some(Some(ends)) = incremental(data, proxy_protocol::header) else {
+        return;
+    };
+    // Written as a line it says the same again.
+    let (source, destination) = (ends.source, ends.destination);
+    let family = if source.is_ipv4() && destination.is_ipv4() { "TCP4" } else { "TCP6" };
+    let ip = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) if family == "TCP6" => format!("::ffff:{v4}"),
+        ip => ip.to_string(),
+    };
+    let (from, to) = (ip(source.ip()), ip(destination.ip()));
+    let line = format!("PROXY {family} {from} {to} {} {}\r\n", source.port(), destination.port());
+    let again = Parsed::Done(Some(ends), line.len());
+    assert_eq!(proxy_protocol::header(line.as_bytes()), Ok(again), "{line}");
 }
 
 /// A request head, and what is forwarded of it.
@@ -179,6 +201,22 @@ fn check_back(head: &ResponseHead, version: Version, close: bool) {
     assert!(head.fields.has_member("connection", "set-cookie") || cookies(head) == cookies(&seen));
 }
 
+/// The first bytes of a connection: no protocol's parser takes what another one was announced for.
+pub fn fuzz_sniff(data: &[u8]) {
+    let [first, ..] = data else {
+        return;
+    };
+    let announced = sniff(*first);
+    let socks5 = socks5::greeting(data).is_ok();
+    assert_eq!(socks5, announced == Protocol::Socks5, "{first:#04x}");
+    // A head may be refused for what comes later, never for a first byte that was taken for HTTP.
+    let http = http::request_head(data, &Limits::default()).is_ok();
+    assert!(!http || announced == Protocol::Http, "{first:#04x}");
+    let (first, _) = data.split_at(1);
+    let begins = http::request_head(first, &Limits::default()) == Ok(Parsed::Need);
+    assert_eq!(begins, announced == Protocol::Http, "{first:?}");
+}
+
 /// Both sides of SOCKS5, and datagrams.
 pub fn fuzz_socks5(data: &[u8]) {
     incremental(data, socks5::greeting);
@@ -193,6 +231,12 @@ pub fn fuzz_socks5(data: &[u8]) {
     }
     if let Ok(datagram) = socks5::parse_datagram(data) {
         assert!(data.ends_with(datagram.payload));
+        if let socks5::Destination::Address(from) = datagram.to {
+            let mut room = [0; socks5::DATAGRAM_HEADER_MAX];
+            let begins = socks5::datagram_header(from, &mut room);
+            let again = [room.get(begins..).unwrap_or_default(), datagram.payload].concat();
+            assert_eq!(again, data, "a header is written as it is read");
+        }
     }
 }
 
@@ -207,12 +251,23 @@ pub fn fuzz_target(data: &[u8]) {
         };
         assert_eq!(Target::parse_authority(&target.to_string(), None).as_ref(), Ok(&target));
         assert_eq!(Target::parse_authority(&target.authority(80), Some(80)).as_ref(), Ok(&target));
+        check_connect(&target);
     }
     if let Ok(Host::Name(name)) = Host::parse(text) {
         assert_eq!(Host::parse(&name).as_ref(), Ok(&Host::Name(name.clone())));
         assert!(name.len() <= 253 && !name.ends_with('.') && name.is_ascii());
         assert!(!name.bytes().all(|b| b.is_ascii_digit() || b == b'.'), "a number passes as a name: {name}");
     }
+}
+
+/// An upstream proxy hears of the target as it was understood here, in either protocol.
+fn check_connect(target: &Target) {
+    let asked = http::connect_request(target, Some(("u", "p")));
+    let heard = whole_request(&asked).map(|head| head.form);
+    assert_eq!(heard.as_ref(), Some(&RequestTarget::Authority(target.clone())));
+    let asked = socks5::client_request(target);
+    let heard = incremental(&asked, socks5::request).map(|request| request.target);
+    assert_eq!(heard, Some(Ok(target.clone())));
 }
 
 /// A user name: what is understood is written in a way that is understood the same.

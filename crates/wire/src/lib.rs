@@ -4,7 +4,8 @@
 //! what has arrived so far and says [`Parsed::Need`] or [`Parsed::Done`]; where the bytes cannot become
 //! a message any more it says so at once. Nothing ambiguous is ever repaired: it is refused.
 //!
-//! The rooms of a connection, in the order it meets them: [`sniff`] tells the protocol, [`socks5`] or
+//! The rooms of a connection, in the order it meets them: [`proxy_protocol`] hears of whom a front
+//! speaks for, [`sniff`] tells the protocol, [`socks5`] or
 //! [`http`] understands the request and its [`target`], [`basic`] and [`username`] say who is asking,
 //! [`body`] knows where a message ends, and [`refusal`] turns a reasoned no into bytes.
 
@@ -13,6 +14,7 @@ pub mod body;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
+pub mod proxy_protocol;
 pub mod refusal;
 pub mod sniff;
 pub mod socks5;

@@ -110,6 +110,11 @@ pub fn parse(user: &str) -> Result<UserName, BadParam> {
     Ok(UserName { name: name.to_owned(), route })
 }
 
+/// The name that stands before the parameters, whatever they are.
+pub fn name(user: &str) -> &str {
+    user.split_once('-').map_or(user, |(name, _)| name)
+}
+
 /// Whether this has the form of a sub-account's name: 3 to 64 of `A-Z a-z 0-9 _ .`.
 pub fn is_name(name: &str) -> bool {
     (3..=64).contains(&name.len())

@@ -11,6 +11,31 @@ use tollgate_wire::socks5;
 use tollgate_wire::target::{Host, Target};
 use tollgate_wire::username::{self, RouteParams, UserName};
 
+/// Pieces that PROXY lines are made of, right ones and wrong ones.
+const PROXY_WORDS: &[&str] = &[
+    "TCP4 ",
+    "TCP6 ",
+    "TCP4",
+    "UNKNOWN",
+    " ",
+    " ",
+    "192.0.2.1 ",
+    "198.51.100.1 ",
+    "2001:db8::1 ",
+    "::1 ",
+    "::ffff:192.0.2.1 ",
+    "1 ",
+    "0 ",
+    "65535",
+    "65536",
+    "443",
+    "0443",
+    "\r\n",
+    "\r\n",
+    "\n",
+    "\0",
+];
+
 /// Pieces that heads are made of, right ones and wrong ones.
 const PIECES: &[&str] = &[
     "GET ",
@@ -151,6 +176,22 @@ proptest! {
     #[test]
     fn nothing_like_socks_breaks_a_parser(first in 0_u8..6, rest in prop::collection::vec(0_u8..6, 0..40)) {
         fuzz::fuzz_socks5(&[&[first], rest.as_slice()].concat());
+    }
+
+    #[test]
+    fn nothing_like_a_proxy_line_breaks_a_parser(words in made_of(PROXY_WORDS)) {
+        fuzz::fuzz_proxy_protocol(&[&b"PROXY "[..], &words].concat());
+    }
+
+    #[test]
+    fn nothing_like_a_binary_proxy_header_breaks_a_parser(
+        command in select(vec![0x20_u8, 0x21, 0x11, 0x22]),
+        family in select(vec![0x00_u8, 0x11, 0x12, 0x21, 0x31, 0x41]),
+        length in 0_u16..260,
+        rest in prop::collection::vec(any::<u8>(), 0..260),
+    ) {
+        let fixed = [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[command, family], &length.to_be_bytes()].concat();
+        fuzz::fuzz_proxy_protocol(&[fixed, rest].concat());
     }
 
     #[test]

@@ -126,7 +126,12 @@ pub(crate) fn auth(user: &str, password: &str) -> String {
 
 /// CONNECT by the usual user.
 pub(crate) fn connect(target: impl std::fmt::Display) -> String {
-    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", auth(USER, PASSWORD))
+    connect_as(USER, target)
+}
+
+/// The same by another.
+pub(crate) fn connect_as(user: &str, target: impl std::fmt::Display) -> String {
+    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{}\r\n", auth(user, PASSWORD))
 }
 
 /// An absolute-form request by the usual user, with further field lines.

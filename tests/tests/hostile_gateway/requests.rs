@@ -189,7 +189,10 @@ async fn every_request_shows_who_sends_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listed_addresses_and_guessing() {
-    let lab = Lab::with(&[("TOLLGATE_GATEWAY__FAILED_LOGINS", "20")]).await;
+    // Held back for hardly a moment each: one after the other, a thousand would take their time.
+    let guessing =
+        [("TOLLGATE_GATEWAY__FAILED_LOGINS", "20"), ("TOLLGATE_GATEWAY__FAILED_LOGIN_DELAY", "1ms")];
+    let lab = Lab::with(&guessing).await;
     let target = lab.origin.address();
     let ip = json!({ "ip": "127.0.0.9" });
     lab.world.api(&lab.ann.key).post("/api/users/proxy/add-whitelist", ip).await.data();

@@ -14,7 +14,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 
 use crate::callers::Operator;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
-use crate::live::{ExitStatus, Live};
+use crate::live::{ExitError, ExitStatus, LeftOutReason, Live};
 use crate::params::{Filters, Params, PathId};
 use crate::words::{Made, PageParams, Switch, TrafficType, ip_address};
 
@@ -271,6 +271,15 @@ pub(crate) struct ExitRecord {
     latency_ms: Option<i64>,
     /// How many connections it carries now.
     connections: i64,
+    /// Of the attempts to connect within about the last minute, those that failed by the exit itself,
+    /// in per cent; null without attempts.
+    failure_percent: Option<i64>,
+    /// What went wrong last with the exit itself, however long ago; null = nothing yet.
+    last_error: Option<ExitError>,
+    /// Why it is left out; null while it is not.
+    left_out: Option<LeftOutReason>,
+    /// Since when it is left out; null while it is not.
+    left_out_since: Option<String>,
     /// When it was made.
     create_time: String,
     /// When it was last changed.
@@ -280,6 +289,7 @@ pub(crate) struct ExitRecord {
 impl ExitRecord {
     fn new(row: ExitRow, doing: Option<&ExitStatus>, zone: &Zone) -> Self {
         let latency = doing.and_then(|doing| doing.latency);
+        let left_out = doing.and_then(|doing| doing.left_out);
         Self {
             id: row.id.get(),
             name: row.name,
@@ -299,6 +309,10 @@ impl ExitRecord {
             healthy: doing.map(|doing| doing.healthy),
             latency_ms: latency.map(|latency| i64::try_from(latency.as_millis()).unwrap_or(i64::MAX)),
             connections: doing.map_or(0, |doing| doing.connections.into()),
+            failure_percent: doing.and_then(|doing| doing.failure_percent).map(i64::from),
+            last_error: doing.and_then(|doing| doing.last_error),
+            left_out: left_out.map(|(why, _)| why),
+            left_out_since: left_out.map(|(_, since)| zone.show(since)),
             create_time: zone.show(row.created_at),
             update_time: zone.show(row.updated_at),
         }
@@ -307,7 +321,7 @@ impl ExitRecord {
 
 /// List the exits
 ///
-/// Newest first, with health, latency and load.
+/// Newest first, with health, latency, failures and load.
 #[utoipa::path(get, path = "/api/admin/exits", tag = "operator", params(PageParams),
     responses((status = 200, body = Envelope<List<ExitRecord>>)))]
 pub(crate) async fn list(

@@ -7,7 +7,9 @@ use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tollgate_api::{AdminToken, ApiState, ExitStatus, Live, LiveConnection, Settings};
+use tollgate_api::{
+    AdminToken, ApiState, ExitError, ExitStatus, LeftOutReason, Live, LiveConnection, Settings,
+};
 use tollgate_core::jobs::{Awaited, BadUrl, Courier, Letter, Undelivered};
 use tollgate_core::{Core, Keys, Policy};
 use tollgate_store::{Db, DbUrl, Options};
@@ -256,6 +258,15 @@ impl Live for OneGateway {
 
     fn exits(&self) -> Vec<ExitStatus> {
         let latency = Some(std::time::Duration::from_millis(42));
-        vec![ExitStatus { id: ExitId::new(1), healthy: true, latency, connections: 1 }]
+        let since = Zone::UTC.parse("2026-03-01 11:58:00").unwrap();
+        vec![ExitStatus {
+            id: ExitId::new(1),
+            healthy: false,
+            latency,
+            connections: 1,
+            failure_percent: Some(62),
+            last_error: Some(ExitError::LoginRefused),
+            left_out: Some((LeftOutReason::Outlier, since)),
+        }]
     }
 }

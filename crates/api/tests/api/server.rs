@@ -119,3 +119,22 @@ async fn stopping_closes_idle_connections_and_ends() {
     timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
     until_closed(idle).await;
 }
+
+#[tokio::test]
+async fn who_came_before_it_stops_is_answered_whether_accepted_or_not() {
+    let server = server(ServeLimits::default()).await;
+    let request = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    let accepted = server.connect().await;
+    let closing = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    answer_to(server.connect().await, closing).await;
+    // Without a pause, so that the server, on this same thread, does not see it before it stops.
+    #[expect(clippy::disallowed_methods, reason = "a test's own client")]
+    let waiting = std::net::TcpStream::connect(server.address).unwrap();
+    server.stop.send(()).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let waiting = TcpStream::from_std(waiting).unwrap();
+    let (accepted, waiting) = tokio::join!(answer_to(accepted, request), answer_to(waiting, request));
+    assert!(accepted.starts_with("HTTP/1.1 404"), "{accepted}");
+    assert!(waiting.starts_with("HTTP/1.1 404"), "{waiting}");
+    timeout(PATIENCE, server.task).await.expect("the server ends").unwrap();
+}

@@ -24,6 +24,7 @@ fn op() -> impl Strategy<Value = Op> {
     let denied = prop_oneof![
         Just(LeaseDenied::BalanceEmpty),
         Just(LeaseDenied::HeldElsewhere),
+        Just(LeaseDenied::LimitHeldElsewhere),
         Just(LeaseDenied::Unavailable)
     ];
     prop_oneof![

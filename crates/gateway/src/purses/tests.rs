@@ -5,6 +5,7 @@ mod holding;
 mod rights;
 mod time;
 mod trouble;
+mod whole;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -2,10 +2,19 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails there")]
 
+mod datagrams;
 mod exits;
 mod forwarding;
+mod fronts;
+mod handover;
+mod http2;
+mod limits;
 mod metering;
+mod names;
+mod overload;
+mod pools;
 mod refusals;
+mod secure;
 mod statics;
 mod tunnels;
 mod world;

@@ -167,3 +167,47 @@ async fn qm_03_refusals_and_failures_cost_nothing() {
     }
     assert_eq!(world.settled().await, 0);
 }
+
+#[tokio::test]
+async fn qm_09_a_forwarded_upload_is_cut_at_the_last_granted_byte() {
+    let world = World::lab().await;
+    world.control.fund(ALICE_ID, 200_000);
+    let (heard, hearing) = tokio::sync::oneshot::channel();
+    let heard = std::sync::Arc::new(std::sync::Mutex::new(Some(heard)));
+    let target = origin(move |mut client| {
+        let heard = heard.clone();
+        async move {
+            let count = client.rest().await.len();
+            heard.lock().unwrap().take().unwrap().send(count).unwrap();
+        }
+    })
+    .await;
+    let mut client = world.client().await;
+    let fields = format!("Host: {target}\r\nContent-Length: 1000000\r\nProxy-Authorization: {ALICE}\r\n");
+    client.say(format!("POST http://{target}/ HTTP/1.1\r\n{fields}\r\n")).await;
+    let _ = client.stream.write_all(&vec![1; 1_000_000]).await;
+    let _ = client.rest().await;
+    assert_eq!(hearing.await.unwrap(), 200_000, "head and body, to the last granted byte");
+    assert_eq!(world.settled().await, 200_000);
+}
+
+#[tokio::test]
+async fn qm_10_a_websocket_is_cut_at_the_last_granted_byte() {
+    let world = World::lab().await;
+    world.control.fund(ALICE_ID, 200_000);
+    let target = origin(|mut client| async move {
+        client.head().await;
+        let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+        client.say(switch).await;
+        let _ = client.stream.write_all(&vec![1; 1_000_000]).await;
+    })
+    .await;
+    let mut client = world.client().await;
+    let fields = format!("Host: {target}\r\nProxy-Authorization: {ALICE}\r\n");
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    client.say(format!("GET http://{target}/ HTTP/1.1\r\n{fields}{upgrade}\r\n")).await;
+    assert!(client.head().await.starts_with("HTTP/1.1 101 "));
+    let received = client.rest().await.len();
+    assert!((199_000..200_000).contains(&received), "{received}");
+    assert_eq!(world.settled().await, 200_000);
+}

@@ -160,7 +160,8 @@ async fn hp_16_credentials_win_over_the_whitelist() {
 
 #[tokio::test]
 async fn hp_17_guessing_is_throttled_for_its_own_address() {
-    let world = World::with(vec![direct(1, ProxyType::Residential)], |config| config.failed_logins = 5).await;
+    let world =
+        World::with(vec![direct(1, ProxyType::Residential)], |config| config.limits.failed_logins = 5).await;
     let target = echo().await.to_string();
     for _ in 0..5 {
         assert_eq!(refusal(&world, &connect(&target, WRONG)).await.0, 407);
@@ -175,9 +176,10 @@ async fn hp_17_guessing_is_throttled_for_its_own_address() {
 
 #[tokio::test]
 async fn a_caller_has_a_bounded_number_of_connections() {
-    let world =
-        World::with(vec![direct(1, ProxyType::Residential)], |config| config.max_connections_per_caller = 2)
-            .await;
+    let world = World::with(vec![direct(1, ProxyType::Residential)], |config| {
+        config.limits.per_caller.connections = 2
+    })
+    .await;
     let target = echo().await;
     let first = world.tunnel(target).await;
     let _second = world.tunnel(target).await;
@@ -191,7 +193,8 @@ async fn a_caller_has_a_bounded_number_of_connections() {
 #[tokio::test]
 async fn ld_02_connections_beyond_the_cap_are_closed_unread() {
     let world =
-        World::with(vec![direct(1, ProxyType::Residential)], |config| config.max_connections = 1).await;
+        World::with(vec![direct(1, ProxyType::Residential)], |config| config.limits.max_connections = 1)
+            .await;
     let target = echo().await;
     let only = world.tunnel(target).await;
     assert_eq!(world.client().await.rest().await, b"");

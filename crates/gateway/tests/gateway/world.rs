@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tollgate_gateway::{Control, Gateway, GatewayConfig, Run};
+use tollgate_gateway::{Control, Gateway, GatewayConfig, GatewayLimits, Run};
 use tollgate_types::{
     AccountEntry, AccountId, BootId, ByteLease, Bytes, Clock, Directory, DirectoryChange, Exit, ExitId,
     ExitKind, GatewayId, LeaseDenied, LeaseId, LeaseRequest, PasswordKey, Payer, Pools, ProxyType,
@@ -81,7 +81,7 @@ impl Control for FakeControl {
         let free = books.funds.entry(of).or_insert(1 << 40);
         let granted = (*free).min(ask.want.get());
         if granted == 0 {
-            return Err(if held { LeaseDenied::HeldElsewhere } else { LeaseDenied::TrafficLimit });
+            return Err(if held { LeaseDenied::LimitHeldElsewhere } else { LeaseDenied::TrafficLimit });
         }
         *free -= granted;
         let id = LeaseId::new(i64::try_from(books.leases.len()).unwrap() + 1);
@@ -189,7 +189,8 @@ pub(crate) struct World {
     pub(crate) any: SocketAddr,
     /// The port for mobile traffic.
     pub(crate) mobile: SocketAddr,
-    _folder: TempDir,
+    /// Its data folder.
+    pub(crate) folder: Arc<TempDir>,
 }
 
 impl World {
@@ -205,6 +206,16 @@ impl World {
 
     /// The same, and it is as late as a clock says.
     pub(crate) async fn at(
+        clock: Arc<dyn Clock>,
+        exits: Vec<Exit>,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> Self {
+        Self::in_folder(Arc::new(tempfile::tempdir().unwrap()), clock, exits, change).await
+    }
+
+    /// The same, where a gateway may have been before.
+    pub(crate) async fn in_folder(
+        folder: Arc<TempDir>,
         clock: Arc<dyn Clock>,
         exits: Vec<Exit>,
         change: impl FnOnce(&mut GatewayConfig),
@@ -230,17 +241,20 @@ impl World {
         let mut config = GatewayConfig {
             listeners: vec![(loopback, None), (loopback, Some(ProxyType::Mobile))],
             allow_destinations: vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()],
-            handshake_timeout: Duration::from_secs(5),
+            limits: GatewayLimits {
+                handshake_timeout: Duration::from_secs(5),
+                failed_login_delay: Duration::from_millis(10),
+                ..GatewayLimits::default()
+            },
             connect_timeout: Duration::from_secs(3),
             drain_timeout: Duration::from_secs(2),
             ..GatewayConfig::default()
         };
         change(&mut config);
-        let folder = tempfile::tempdir().unwrap();
         let run = Run { folder: folder.path(), seed: [3; 32] };
         let gateway = Gateway::start(config, control.clone(), run, clock).await.unwrap();
         let [any, mobile] = *gateway.local_addrs() else { panic!("two ports") };
-        Self { gateway, control, any, mobile, _folder: folder }
+        Self { gateway, control, any, mobile, folder }
     }
 
     /// Lists loopback, so that clients of these tests need no credentials.
@@ -296,6 +310,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// One that is connected already.
+    pub(crate) fn of(stream: std::net::TcpStream) -> Self {
+        stream.set_nonblocking(true).unwrap();
+        Self { stream: TcpStream::from_std(stream).unwrap(), buf: Vec::new() }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is a client of the gateway, not the gateway")]
     pub(crate) async fn to(address: SocketAddr) -> Self {
         Self { stream: TcpStream::connect(address).await.unwrap(), buf: Vec::new() }

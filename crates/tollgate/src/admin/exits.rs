@@ -20,7 +20,7 @@ pub enum ExitsCommand {
         #[expect(missing_docs, reason = "a group of flags")]
         fields: ExitFields,
     },
-    /// List the ways out with health, latency and load
+    /// List the ways out with health, latency, failures and load
     List(PageArgs),
     /// Change what is given
     Update {

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tollgate_gateway::Inherited;
 
 use crate::lifecycle::{Signals, Wish};
 use crate::settings::{Flags, Settings, SettingsError, gather, items};
@@ -37,9 +38,11 @@ pub async fn run(flags: &Flags, environment: &[(OsString, OsString)]) -> anyhow:
     // For static proxies that leave by IPv6; some machines have none.
     let besides = TcpListener::bind((Ipv6Addr::LOCALHOST, origin.port())).await.ok();
     let serving = tokio::spawn(origin::serve(listener, besides));
-    let started = match serve::start(&settings, &mut signals).await {
+    let started = match serve::start(&settings, Inherited::default(), &mut signals).await {
         // Somebody else was quicker: another demo, say.
-        Err(error) if is_taken(&error) => serve::start(&stage.settings(&listeners())?, &mut signals).await,
+        Err(error) if is_taken(&error) => {
+            serve::start(&stage.settings(&listeners())?, Inherited::default(), &mut signals).await
+        }
         started => started,
     };
     let Some(platform) = started? else { return Ok(ExitCode::SUCCESS) };

@@ -8,6 +8,7 @@
 mod layers;
 mod value;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use tollgate_store::DbUrl;
 
 pub use layers::{CONFIG_VARIABLE, Layers, Origin, SettingsError, environment_name};
 pub use value::{
-    AdminToken, Destinations, Hosts, Listen, LogFormat, LogLevel, MasterKey, Password, Ports, Roles,
-    SmtpSecurity, Value, ZoneName,
+    AdminToken, HostPort, Hosts, Listen, LogFormat, LogLevel, MasterKey, NameServers, Password, Ports,
+    Ranges, Roles, SmtpSecurity, Value, ZoneName,
 };
 
 /// A setting, as lists and pages show it.
@@ -28,15 +29,18 @@ pub struct Item {
     pub default: &'static str,
     /// What it means.
     pub doc: &'static str,
+    /// Whether a running process takes another value when it reads the settings again.
+    pub live: bool,
     show: fn(&Layers, &Item) -> Result<String, SettingsError>,
 }
 
-/// Declares a section of the settings file: a struct, how it is read, and its list of [`Item`]s.
+/// Declares a section of the settings file: a struct, how it is read, and its list of [`Item`]s. `live`
+/// behind a default says that a running process takes another value.
 macro_rules! section {
     (
         $(#[$about:meta])*
         $section:ident = $prefix:literal {
-            $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:literal,)*
+            $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:literal $($live:ident)?,)*
         }
     ) => {
         $(#[$about])*
@@ -50,6 +54,7 @@ macro_rules! section {
                 name: concat!($prefix, stringify!($field)),
                 default: $default,
                 doc: concat!($($doc, "\n"),*),
+                live: !concat!($(stringify!($live))?).is_empty(),
                 show: shown::<$type>,
             }),*];
 
@@ -121,7 +126,7 @@ section! {
         static_proxies: bool = "true",
         /// Ranges of addresses that may be reached although they are private, loopback or the
         /// like.
-        allow_destinations: Destinations = "",
+        allow_destinations: Ranges = "",
         /// Ports that may not be reached.
         blocked_ports: Ports = "25",
         /// Names that resolve to fixed addresses, as in a hosts file: `name=address`, several
@@ -131,28 +136,81 @@ section! {
         /// is not given.
         public_host: Option<String> = "",
         /// From the first moment of a connection to the end of its request.
-        handshake_timeout: Duration = "10s",
+        handshake_timeout: Duration = "10s" live,
         /// From an accepted request to an established connection, retries on other exits included.
         connect_timeout: Duration = "10s",
         /// For one name to resolve.
         dns_timeout: Duration = "5s",
+        /// The name servers to ask, `IP` or `IP:PORT`, several separated by commas; the system's where
+        /// none is given.
+        dns_servers: NameServers = "",
         /// How long a connection may carry nothing in either direction.
-        idle_timeout: Duration = "5m",
+        idle_timeout: Duration = "5m" live,
         /// How long a client's HTTP connection may wait for its next request.
-        keep_alive_timeout: Duration = "60s",
+        keep_alive_timeout: Duration = "60s" live,
         /// The largest request head, and the largest response head, in bytes.
-        head_bytes: usize = "65536",
+        head_bytes: usize = "65536" live,
         /// The most header fields of a head.
-        head_fields: usize = "100",
-        /// Client connections at once.
-        max_connections: usize = "20000",
+        head_fields: usize = "100" live,
+        /// A file with the certificate with which TLS is spoken to customers, in PEM form, and
+        /// behind it those that lead to one that they believe. Read again when it changes. Without
+        /// it TLS is not spoken.
+        certificate: Option<PathBuf> = "",
+        /// The file with its private key, in PEM form.
+        certificate_key: Option<PathBuf> = "",
+        /// Requests at once on one HTTP/2 connection of a client, tunnels included.
+        http2_streams: u32 = "100",
+        /// How long a tunnel, or a connection that a client's requests are forwarded over, may live
+        /// in all; 0s = as long as it likes.
+        max_connection_time: Duration = "0s" live,
+        /// Client connections at once; fewer where there are not two file descriptors for each. Each
+        /// HTTP/2 request counts as one more.
+        max_connections: usize = "20000" live,
+        /// Connections at once of one account; 0 = no limit.
+        max_connections_per_account: u32 = "0" live,
         /// Connections at once of one sub-account, of one whitelisted address, or of one static
         /// proxy; 0 = no limit.
-        max_connections_per_caller: u32 = "5000",
-        /// Failed logins a minute from one address; 0 = no limit.
-        failed_logins: u32 = "100",
+        max_connections_per_caller: u32 = "5000" live,
+        /// Client connections at once from one address (IPv6: from one /64), whoever they turn out
+        /// to be; more are closed as they come. 0 = no limit.
+        max_connections_per_address: u32 = "0" live,
+        /// New connections a second of one account, two seconds' worth of them at once; 0 = no
+        /// limit.
+        connections_per_second_per_account: u32 = "0" live,
+        /// The same of one sub-account, of one whitelisted address, or of one static proxy.
+        connections_per_second_per_caller: u32 = "0" live,
+        /// The same of client connections from one address (IPv6: from one /64); more are closed as
+        /// they come.
+        connections_per_second_per_address: u32 = "0" live,
+        /// Bytes a second of the whole gateway, both directions together; 0 = no limit.
+        bandwidth: u64 = "0" live,
+        /// The same of one account.
+        bandwidth_per_account: u64 = "0" live,
+        /// The same of one sub-account, of one whitelisted address, or of one static proxy.
+        bandwidth_per_caller: u64 = "0" live,
+        /// Failed logins a minute from one address (IPv6: from one /64); 0 = no limit.
+        failed_logins: u32 = "100" live,
+        /// How long the answer to a failed login is held back at most; the answers come the later
+        /// the more logins from that address failed. 0s = at once.
+        failed_login_delay: Duration = "1s" live,
+        /// Addresses of load balancers whose connections begin with a PROXY header (version 1 or 2)
+        /// that says who is behind them. Without it, connections from there are closed.
+        proxy_protocol_from: Ranges = "",
+        /// Whether SOCKS5 UDP ASSOCIATE is served: datagrams, on ports that the system chooses.
+        udp: bool = "true",
+        /// UDP associations at once of one sub-account, of one whitelisted address, or of one static
+        /// proxy; 0 = no limit. Each needs up to four file descriptors.
+        udp_associations_per_caller: u32 = "256",
+        /// The address that clients of ports for metered traffic are told to send their datagrams
+        /// to, where that is not the one that they have connected to: the gateway is behind NAT.
+        udp_public_address: Option<IpAddr> = "",
         /// Sticky sessions that are remembered.
         max_sessions: usize = "1000000",
+        /// How often exits are probed that are left out, or that no customer uses; 0s = never.
+        probe_interval: Duration = "10s",
+        /// `HOST:PORT` that a probe asks upstream proxies for; without it they are only connected
+        /// to, and SOCKS5 servers greeted.
+        probe_target: Option<HostPort> = "",
     }
 }
 
@@ -170,7 +228,7 @@ section! {
     NoticeSettings = "notices." {
         /// Ranges of addresses that webhooks may be sent to although they are private, loopback or
         /// the like.
-        allow_destinations: Destinations = "",
+        allow_destinations: Ranges = "",
         /// Whether webhooks may be sent to `http://` URLs too.
         allow_http: bool = "false",
         /// Names of webhooks' hosts and of the mail relay that resolve to fixed addresses, as in a
@@ -215,7 +273,7 @@ section! {
     /// `[log]`
     LogSettings = "log." {
         /// `error`, `warn`, `info`, `debug` or `trace`, and exceptions by module.
-        level: LogLevel = "info",
+        level: LogLevel = "info" live,
         /// `text`, or `json` with one object a line. Both go to standard error.
         format: LogFormat = "text",
     }
@@ -335,11 +393,14 @@ pub fn gather(
     Ok(layers)
 }
 
-/// Each setting as it is in force: name, value, origin. Secrets are masked.
+/// A setting as it is in force: name, value, origin.
+pub type InForce = (&'static str, String, Origin);
+
+/// Each setting as it is in force. Secrets are masked.
 ///
 /// # Errors
 /// The first setting that is wrong.
-pub fn effective(layers: &Layers) -> Result<Vec<(&'static str, String, Origin)>, SettingsError> {
+pub fn effective(layers: &Layers) -> Result<Vec<InForce>, SettingsError> {
     let line = |item: &Item| {
         let origin = layers.find(item.name).map_or(Origin::Default, |(_, origin)| origin.clone());
         Ok((item.name, (item.show)(layers, item)?, origin))
@@ -359,7 +420,8 @@ pub fn page() -> String {
         }
         let default = if item.default.is_empty() { "none".to_owned() } else { format!("`{}`", item.default) };
         page += &format!("\n### `{key}`\n\n");
-        page += &format!("`{}`, default {default}\n\n", environment_name(item.name));
+        let live = if item.live { ", live" } else { "" };
+        page += &format!("`{}`, default {default}{live}\n\n", environment_name(item.name));
         page.extend(item.doc.lines().map(|line| format!("{}\n", line.trim())));
     }
     page

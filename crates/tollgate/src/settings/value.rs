@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate_gateway::Target;
 use tollgate_store::DbUrl;
 use tollgate_types::{Cidr, Zone};
 
@@ -56,7 +57,7 @@ macro_rules! whole_numbers {
     )*};
 }
 
-whole_numbers!(u16, u32, usize);
+whole_numbers!(u16, u32, u64, usize);
 
 impl Value for PathBuf {
     fn parse(text: &str) -> Result<Self, String> {
@@ -108,6 +109,47 @@ impl Value for Listen {
     }
 }
 
+/// Name servers, separated by commas; one without a port is asked on port 53.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameServers(pub Vec<SocketAddr>);
+
+impl Value for NameServers {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong =
+            "must be IP or IP:PORT, or several separated by commas (for example 10.0.0.53,[::1]:5353)";
+        let parts: Vec<String> = list(text, wrong)?;
+        let server = |part: &String| {
+            let alone = part.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+            alone.or_else(|_| part.parse()).ok().filter(|server| server.port() != 0)
+        };
+        parts
+            .iter()
+            .map(|part| server(part).ok_or_else(|| wrong.to_owned()))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    fn show(&self) -> String {
+        join(&self.0)
+    }
+}
+
+/// A host and port that is connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort(pub Target);
+
+impl Value for HostPort {
+    fn parse(text: &str) -> Result<Self, String> {
+        Target::parse_authority(text, None)
+            .map(Self)
+            .map_err(|_| "must be HOST:PORT (for example www.example.com:443)".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// A set of ports, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ports(pub Vec<u16>);
@@ -124,9 +166,9 @@ impl Value for Ports {
 
 /// Ranges of addresses, separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Destinations(pub Vec<Cidr>);
+pub struct Ranges(pub Vec<Cidr>);
 
-impl Value for Destinations {
+impl Value for Ranges {
     fn parse(text: &str) -> Result<Self, String> {
         list(text, "must be ranges of addresses separated by commas (for example 10.0.0.0/8,fd00::/8)")
             .map(Self)
@@ -168,6 +210,16 @@ impl Value for String {
 
     fn show(&self) -> String {
         self.clone()
+    }
+}
+
+impl Value for IpAddr {
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "must be an IP address".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -430,7 +482,15 @@ mod tests {
         assert_eq!(round_trip::<Duration>("1500ms").as_deref(), Some("1500ms"));
         assert_eq!(round_trip::<Listen>("0.0.0.0:1, [::]:2").as_deref(), Some("0.0.0.0:1,[::]:2"));
         assert_eq!(round_trip::<Listen>("").as_deref(), Some(""));
+        assert_eq!(
+            round_trip::<NameServers>("10.0.0.53, ::1,[::1]:5353").as_deref(),
+            Some("10.0.0.53:53,[::1]:53,[::1]:5353")
+        );
+        assert_eq!(round_trip::<NameServers>("10.0.0.53:0"), None);
+        assert_eq!(round_trip::<HostPort>("Example.com:443").as_deref(), Some("example.com:443"));
+        assert_eq!(round_trip::<HostPort>("example.com"), None);
         assert_eq!(round_trip::<Hosts>("A.b=::1,c=1.2.3.4").as_deref(), Some("a.b=::1,c=1.2.3.4"));
+        assert_eq!(round_trip::<Option<IpAddr>>("2001:db8::1").as_deref(), Some("2001:db8::1"));
         assert_eq!(round_trip::<Ports>("25,465").as_deref(), Some("25,465"));
         assert_eq!(round_trip::<Roles>("gateway, api").as_deref(), Some("api,gateway"));
         assert_eq!(
@@ -461,6 +521,9 @@ mod tests {
             assert!(Hosts::parse(wrong).is_err(), "{wrong}");
         }
         assert!(Ports::parse("25;26").is_err());
+        for wrong in ["localhost", "1.2.3.4:5", "[::1]", "1.2.3"] {
+            assert!(Option::<IpAddr>::parse(wrong).is_err(), "{wrong}");
+        }
         assert!(ZoneName::parse("Mars/Olympus").is_err());
         assert!(AdminToken::parse("short").is_err());
         assert!(AdminToken::parse("a token with blanks in between").is_err());

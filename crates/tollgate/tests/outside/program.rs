@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 
 use crate::common::{Running, eventually, run, server_settings};
 use rustix::process::Signal;
@@ -90,6 +91,24 @@ fn wrong_settings_keep_every_command_from_starting() {
         error.contains("--roles: the setting roles must be one or more of api, worker, gateway"),
         "{error}"
     );
+}
+
+#[test]
+fn a_certificate_that_is_of_no_use_keeps_the_server_from_starting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = folder.path().join("nothing.pem");
+    let nowhere = nowhere.to_str().expect("UTF-8");
+    let chain = ("TOLLGATE_GATEWAY__CERTIFICATE", nowhere);
+    let key = ("TOLLGATE_GATEWAY__CERTIFICATE_KEY", nowhere);
+    for (given, said) in [
+        (&[chain][..], "gateway.certificate needs gateway.certificate_key"),
+        (&[key], "gateway.certificate_key needs gateway.certificate"),
+        (&[chain, key], "nothing.pem cannot be read"),
+    ] {
+        let (code, _, error) = run(&["serve"], &[&server_settings(folder.path()), given].concat());
+        assert_eq!(code, Some(2), "{error}");
+        assert!(error.contains(said), "{error}");
+    }
 }
 
 #[test]
@@ -217,6 +236,25 @@ fn roles_that_are_not_played_do_not_listen() {
 }
 
 #[test]
+fn a_supervisor_hears_when_it_can_be_reached_and_when_it_drains() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let ear = UnixDatagram::bind(&path).expect("an ear");
+    ear.set_read_timeout(Some(crate::common::PATIENCE)).expect("a timeout");
+    let heard = || {
+        let mut heard = [0; 64];
+        let count = ear.recv(&mut heard).expect("a word in time");
+        String::from_utf8_lossy(&heard[..count]).into_owned()
+    };
+    let mut settings = server_settings(folder.path());
+    settings.push(("NOTIFY_SOCKET", path.to_str().expect("UTF-8")));
+    let (server, _) = Running::serve(&[], &settings);
+    assert_eq!(heard(), "READY=1");
+    server.stop();
+    assert_eq!(heard(), "STOPPING=1");
+}
+
+#[test]
 fn one_sqlite_file_has_one_server() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = server_settings(folder.path());
@@ -260,6 +298,40 @@ fn a_hangup_reads_the_settings_again() {
     server.signal(Signal::HUP);
     let line = server.line(|line| line.contains("not read again"));
     assert!(line.contains("log.level must be"), "{line}");
+    server.stop();
+}
+
+#[test]
+fn limits_change_with_a_hangup_and_stay_where_the_file_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("t.toml");
+    let write = |text: &str| std::fs::write(&file, text).expect("written");
+    write("[gateway]\nmax_connections_per_account = 7\n");
+    let flags = ["--config", file.to_str().expect("UTF-8")];
+    let (mut server, ready) = Running::serve(&flags, &server_settings(folder.path()));
+    let holds = |name: &str, value: u64| {
+        let line = format!("tollgate_gateway_limit{{limit=\"{name}\"}} {value}\n");
+        get(text(&ready, "metrics"), "/metrics").contains(&line)
+    };
+    assert!(holds("max_connections_per_account", 7) && holds("bandwidth_per_account", 0));
+    write("[gateway]\nbandwidth_per_account = 125000\nconnect_timeout = '7s'\n");
+    server.signal(Signal::HUP);
+    let line = server.line(|line| line.contains("read again"));
+    let changed = "\"changed\":\"gateway.max_connections_per_account,gateway.bandwidth_per_account\"";
+    assert!(line.contains(changed), "{line}");
+    assert!(line.contains("\"need_a_restart\":\"gateway.connect_timeout\""), "{line}");
+    assert!(holds("max_connections_per_account", 0) && holds("bandwidth_per_account", 125_000));
+    write("[gateway]\nbandwidth_per_account = 1\nmax_connections_per_account = 'many'\n");
+    server.signal(Signal::HUP);
+    let line = server.line(|line| line.contains("not read again"));
+    assert!(line.contains("gateway.max_connections_per_account must be a whole number"), "{line}");
+    assert!(holds("bandwidth_per_account", 125_000), "nothing of a wrong file is taken");
+    // What was changed back has changed, too.
+    write("[gateway]\nmax_connections_per_account = 7\n");
+    server.signal(Signal::HUP);
+    let line = server.line(|line| line.contains("were read again"));
+    assert!(line.contains(changed), "{line}");
+    assert!(holds("max_connections_per_account", 7) && holds("bandwidth_per_account", 0));
     server.stop();
 }
 

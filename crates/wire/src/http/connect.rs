@@ -1,4 +1,8 @@
-//! CONNECT as a client, spoken to exits that are HTTP proxies.
+//! What is asked of others as a client: CONNECT, spoken to exits that are HTTP proxies, and what an
+//! upgrade to WebSocket needs that was not asked for as one.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::forward::{field, put};
 use crate::basic;
@@ -15,4 +19,9 @@ pub fn connect_request(target: &Target, credentials: Option<(&str, &str)>) -> Ve
     }
     put(&mut out, &["\r\n"]);
     out
+}
+
+/// The value of a `Sec-WebSocket-Key` (RFC 6455 §4.1), from 16 random bytes.
+pub fn websocket_key(random: u128) -> String {
+    STANDARD.encode(random.to_be_bytes())
 }

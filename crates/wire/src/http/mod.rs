@@ -15,7 +15,7 @@ mod response;
 
 use tollgate_types::Refusal;
 
-pub use connect::connect_request;
+pub use connect::{connect_request, websocket_key};
 pub use fields::Fields;
 pub use request::{Expect, ProxyAuthorization, RequestHead, RequestTarget, Scheme, Upgrade, request_head};
 pub use response::{ResponseHead, response_head};
@@ -78,6 +78,9 @@ pub enum Version {
     Http10,
     /// HTTP/1.1.
     Http11,
+    /// HTTP/2, whose requests are written down as those of HTTP/1.1 by who receives them. Such a
+    /// client takes no chunks, and its stream ends with the response.
+    Http2,
 }
 
 impl Version {

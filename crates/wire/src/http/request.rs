@@ -247,7 +247,8 @@ impl RequestHead {
     }
 
     /// Whether the client's connection may carry another request after this one. Never with HTTP/1.0:
-    /// its keep-alive does not work through proxies (RFC 9112 §9.3).
+    /// its keep-alive does not work through proxies (RFC 9112 §9.3); nor with HTTP/2, where a request
+    /// has a stream of its own.
     pub fn keep_alive(&self) -> bool {
         let close = |name| self.fields.has_member(name, "close");
         self.version == Version::Http11 && !close("connection") && !close("proxy-connection")
@@ -271,7 +272,7 @@ impl RequestHead {
         let mut wanted = self.fields.all("upgrade");
         let websocket = wanted.next().is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"));
         let asked = websocket && wanted.next().is_none() && self.fields.has_member("connection", "upgrade");
-        let plain = self.version == Version::Http11 && self.method == "GET" && self.framing == Framing::None;
+        let plain = self.version != Version::Http10 && self.method == "GET" && self.framing == Framing::None;
         (asked && plain).then_some(Upgrade::WebSocket)
     }
 

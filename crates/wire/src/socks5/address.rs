@@ -2,12 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{SocksError, counted};
+use super::{Destination, SocksError, counted};
 use crate::target::{BadTarget, Host, Target};
 
-const IPV4: u8 = 1;
+pub(super) const IPV4: u8 = 1;
 const NAME: u8 = 3;
-const IPV6: u8 = 4;
+pub(super) const IPV6: u8 = 4;
 
 /// A target, where one was meant, and where its bytes end.
 pub(super) type Read = (Result<Target, BadTarget>, usize);
@@ -15,27 +15,41 @@ pub(super) type Read = (Result<Target, BadTarget>, usize);
 /// Reads an address of the given type and a port; `at` is the first byte of the address. `None` where
 /// more bytes are wanted.
 pub(super) fn read(buf: &[u8], at: usize, address_type: u8) -> Result<Option<Read>, SocksError> {
+    Ok(locate(buf, at, address_type)?.map(|(to, end)| (to.target(), end)))
+}
+
+/// The same, without asking whether what is written is a target.
+pub(super) fn locate(
+    buf: &[u8],
+    at: usize,
+    address_type: u8,
+) -> Result<Option<(Destination<'_>, usize)>, SocksError> {
     let rest = buf.get(at..).unwrap_or_default();
-    let host = match address_type {
-        IPV4 => rest.first_chunk::<4>().map(|&octets| (Ok(Host::Ip(Ipv4Addr::from(octets).into())), at + 4)),
-        IPV6 => {
-            rest.first_chunk::<16>().map(|&octets| (Ok(Host::Ip(Ipv6Addr::from(octets).into())), at + 16))
-        }
-        NAME => counted(buf, at).map(|(name, end)| (read_name(name), end)),
+    let located = match address_type {
+        IPV4 => rest.first_chunk::<4>().and_then(|&octets| {
+            let (port, end) = port(buf, at + 4)?;
+            Some((Destination::Address(SocketAddr::new(Ipv4Addr::from(octets).into(), port)), end))
+        }),
+        IPV6 => rest.first_chunk::<16>().and_then(|&octets| {
+            let (port, end) = port(buf, at + 16)?;
+            Some((Destination::Address(SocketAddr::new(Ipv6Addr::from(octets).into(), port)), end))
+        }),
+        NAME => counted(buf, at).and_then(|(name, end)| {
+            let (port, end) = port(buf, end)?;
+            Some((Destination::Name { name, port }, end))
+        }),
         other => return Err(SocksError::AddressType(other)),
     };
-    let Some((host, end)) = host else {
-        return Ok(None);
-    };
-    let Some(&port) = buf.get(end..).and_then(|rest| rest.first_chunk::<2>()) else {
-        return Ok(None);
-    };
-    let target = host.and_then(|host| Target::new(host, u16::from_be_bytes(port)));
-    Ok(Some((target, end + 2)))
+    Ok(located)
+}
+
+fn port(buf: &[u8], at: usize) -> Option<(u16, usize)> {
+    let octets = buf.get(at..)?.first_chunk::<2>()?;
+    Some((u16::from_be_bytes(*octets), at + 2))
 }
 
 /// A name, or an address that a client wrote as text.
-fn read_name(name: &[u8]) -> Result<Host, BadTarget> {
+pub(super) fn read_name(name: &[u8]) -> Result<Host, BadTarget> {
     Host::parse(std::str::from_utf8(name).map_err(|_| BadTarget::Name)?)
 }
 

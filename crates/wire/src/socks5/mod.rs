@@ -14,7 +14,7 @@ pub use client::{
     CredentialsTooLong, client_credentials, client_greeting, client_request, parse_auth, parse_method,
     parse_reply,
 };
-pub use udp::{Datagram, datagram_header, parse_datagram};
+pub use udp::{DATAGRAM_HEADER_MAX, Datagram, Destination, datagram_header, parse_datagram};
 
 pub use crate::Parsed;
 use crate::basic::{self, Credentials};

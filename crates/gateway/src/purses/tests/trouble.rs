@@ -20,6 +20,43 @@ async fn usage_is_told_once_and_exactly_however_long_it_cannot_be_told() {
     run.rests_at(account, 600_000).await;
 }
 
+/// While nobody settles: what was granted is forwarded to the last byte and no further, newcomers
+/// are refused, and afterwards exactly that is charged, once.
+async fn serves_on_what_it_holds(control: &Arc<FakeControl>, set_trouble: impl Fn(bool)) {
+    let account = control.account(1, 1 << 40);
+    let other = control.account(2, 1 << 40);
+    control.set_ttl(secs(3600));
+    let run = Run::start(control).await;
+    let connection = run.connect(account).await;
+    connection.forward(500_000).await.unwrap();
+    set_trouble(true);
+    let granted: u64 = control.of(account).map(|lease| lease.granted).sum();
+    let ended = connection.forward(1 << 40).await;
+    assert_eq!(ended, Err((granted - 500_000, LeaseDenied::Unavailable)));
+    assert_eq!(run.purses.open(payer(other)).await.err(), Some(LeaseDenied::Unavailable));
+    sleep(secs(600)).await;
+    assert_eq!(connection.forward(1).await, Err((0, LeaseDenied::Unavailable)));
+    set_trouble(false);
+    drop(connection);
+    // What was asked in vain is given up in the meantime.
+    sleep(secs(30)).await;
+    run.rests_at(account, granted).await;
+    run.connect(other).await.forward(1000).await.unwrap();
+    run.rests_at(other, 1000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn qm_22_while_nothing_can_be_settled_what_is_granted_is_used_up_and_no_more() {
+    let control = FakeControl::new();
+    serves_on_what_it_holds(&control, |is_away| control.set_away(is_away)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn qm_22_a_control_plane_that_never_answers_is_one_that_is_away() {
+    let control = FakeControl::new();
+    serves_on_what_it_holds(&control, |hangs| control.set_hangs(hangs)).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_did_not_move_is_not_reported_again() {
     let control = FakeControl::new();

@@ -1,6 +1,7 @@
 //! Who is let in at a static proxy's address, over which protocol, and who is told why not.
 
 use super::*;
+use crate::secure::{files, handshake, head, renew};
 
 #[tokio::test]
 async fn each_speaks_what_it_was_bought_for() {
@@ -39,6 +40,18 @@ async fn each_speaks_what_it_was_bought_for() {
 }
 
 #[tokio::test]
+async fn tls_is_spoken_at_static_proxies_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = renew(folder.path());
+    let statics = Statics::with(|config| config.certificate = Some(files(folder.path()))).await;
+    let listen = statics.one().await;
+    let target = echo().await.to_string();
+    let mut tls = handshake(listen, &certificate, "proxy.test", &[]).await.unwrap();
+    tls.write_all(connect(&target, ONE).as_bytes()).await.unwrap();
+    assert!(head(&mut tls).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
 async fn only_its_own_credentials_are_taken_and_only_there() {
     let statics = Statics::new().await;
     let listen = statics.one().await;
@@ -68,7 +81,7 @@ async fn only_its_own_credentials_are_taken_and_only_there() {
 
 #[tokio::test]
 async fn failed_logins_count_against_the_address_that_they_come_from() {
-    let statics = Statics::with(|config| config.failed_logins = 3).await;
+    let statics = Statics::with(|config| config.limits.failed_logins = 3).await;
     let listen = statics.one().await;
     let target = echo().await.to_string();
     for _ in 0..3 {
@@ -142,7 +155,7 @@ async fn an_expired_proxy_is_refused_to_who_may_know_and_unknown_to_others() {
 
 #[tokio::test]
 async fn each_has_a_bounded_number_of_connections_of_its_own() {
-    let statics = Statics::with(|config| config.max_connections_per_caller = 2).await;
+    let statics = Statics::with(|config| config.limits.per_caller.connections = 2).await;
     let listen = statics.one().await;
     statics.lease(proxy(2, statics.at("127.0.1.2"))).await;
     statics.whitelist(20, OWNER, "127.0.0.2");
@@ -176,4 +189,31 @@ async fn an_http_client_stays_and_every_request_is_looked_at_anew() {
     assert!(heads.lock().unwrap().iter().all(|head| !head.contains("Proxy-")));
     statics.publish(DirectoryChange::StaticGone(StaticProxyId::new(1)));
     assert_eq!(answer(&mut client, get(ONE)).await, (407, "AUTH_REQUIRED".to_owned()));
+}
+
+#[tokio::test]
+async fn behind_a_front_the_destination_in_its_header_says_which_proxy_is_meant() {
+    let front = "127.0.0.5";
+    let statics = Statics::with(|config| config.proxy_protocol_from = vec![front.parse().unwrap()]).await;
+    let listen = statics.one().await;
+    // Reached under an address that is not this machine's.
+    let away = SocketAddr::new(ip("203.0.113.9"), 443);
+    let two = StaticEntry { exit_ip: ip("127.0.1.2"), ..proxy(2, away) };
+    statics.publish(DirectoryChange::Static(two));
+    statics.whitelist(20, OWNER, "192.0.2.1");
+    let target = echo().await;
+    let asks = async |destination: SocketAddr, request: String| {
+        let mut client = Client::from(ip(front), listen).await;
+        let (to, port) = (destination.ip(), destination.port());
+        answer(&mut client, format!("PROXY TCP4 192.0.2.1 {to} 1024 {port}\r\n{request}")).await.0
+    };
+    let as_one = connect(&target.to_string(), ONE);
+    let as_two = connect(&target.to_string(), TWO);
+    assert_eq!(asks(away, as_two.clone()).await, 200);
+    assert_eq!(asks(away, as_one.clone()).await, 407, "each has credentials of its own");
+    assert_eq!(asks(away, connect_bare(target)).await, 200, "its owner lists the client's address");
+    // The front's own name for it is nobody's: then it is the address that the connection came to.
+    let vip = SocketAddr::new(ip("203.0.113.200"), 443);
+    assert_eq!(asks(vip, as_one).await, 200);
+    assert_eq!(asks(vip, as_two).await, 407);
 }

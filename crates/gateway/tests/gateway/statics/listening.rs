@@ -82,7 +82,7 @@ async fn a_port_that_is_taken_is_counted_and_had_when_it_is_free_and_hurts_nobod
 
 #[tokio::test]
 async fn an_address_that_is_nobodys_is_closed_at_once_without_a_byte() {
-    let statics = Statics::with(|config| config.max_connections = 1).await;
+    let statics = Statics::with(|config| config.limits.max_connections = 1).await;
     let listen = statics.one().await;
     // The only place is taken, and strays do not need one.
     let mut client = tunnel(listen, ONE, echo().await).await;
@@ -102,7 +102,7 @@ async fn an_address_that_is_nobodys_is_closed_at_once_without_a_byte() {
 
 #[tokio::test]
 async fn s5_06_s5_33_handshakes_are_bounded_in_time_and_may_be_slow() {
-    let statics = Statics::with(|config| config.handshake_timeout = Duration::from_millis(800)).await;
+    let statics = Statics::with(|config| config.limits.handshake_timeout = Duration::from_millis(800)).await;
     let listen = statics.one().await;
     let mut slow = Client::to(listen).await;
     for byte in b"\x05\x01\x02\x01\x02s1\x06secret" {
@@ -139,4 +139,27 @@ async fn a_drain_lets_connections_go_on_for_a_while_and_takes_no_new_ones() {
     let expected =
         StaticTraffic { id: StaticProxyId::new(1), bytes_up: 1004, bytes_down: 1004, connections: 1 };
     assert_eq!(statics.told(1), Some(expected));
+}
+
+#[tokio::test]
+async fn an_inherited_port_is_open_from_start_to_end_whoever_is_reached_on_it() {
+    let statics = Statics::new().await;
+    let listen = statics.at("127.0.1.1");
+    let socket = TcpListener::bind(("0.0.0.0", statics.port)).unwrap();
+    let inherited = Inherited::new(vec![socket.try_clone().unwrap()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let run = Run { folder: folder.path(), seed: [4; 32] };
+    let (config, control) = (GatewayConfig::default(), statics.world.control.clone());
+    let gateway = Gateway::start_on(inherited, config, control, run, statics.watch.clone()).await.unwrap();
+    let listeners = || gateway.stats().static_listeners.load(Ordering::SeqCst);
+    assert_eq!(listeners(), 1);
+    assert_eq!(Client::to(listen).await.rest().await, b"", "nobody's yet, and closed");
+    statics.publish(DirectoryChange::Static(proxy(1, listen)));
+    eventually("the proxy is known", || statics.listeners() == 0 && listeners() == 1).await;
+    assert_eq!(ask(listen, connect("10.0.0.1:1", ONE)).await.0, 403);
+    assert_eq!(gateway.stats().static_ports_failed.load(Ordering::SeqCst), 0, "it is not opened twice");
+    statics.publish(DirectoryChange::StaticGone(StaticProxyId::new(1)));
+    assert_eq!(Client::to(listen).await.rest().await, b"", "nobody's any more, and closed");
+    gateway.drain().await.unwrap();
+    assert_eq!((listeners(), listening_sockets(statics.port)), (0, 1));
 }

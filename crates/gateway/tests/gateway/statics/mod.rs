@@ -1,6 +1,7 @@
 //! Static proxies: one listener per port whatever the number of addresses, the address that was
 //! bought at the other end, and rights that end within a second.
 
+mod datagrams;
 mod ending;
 mod entering;
 mod leaving;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
-use tollgate_gateway::{Gateway, GatewayConfig, Run, Traffic};
+use tollgate_gateway::{Gateway, GatewayConfig, Inherited, Run, Traffic};
 use tollgate_types::{
     AccountEntry, AccountId, Clock, DirectoryChange, PasswordKey, ProxyType, StaticEntry, StaticProtocol,
     StaticProxyId, StaticTraffic, StaticType, Time, WhitelistEntry, WhitelistId,

@@ -1,14 +1,24 @@
-//! Real clients: curl, and Python's requests with PySocks.
+//! Real clients: curl, wget, Python's requests with PySocks, aiohttp and httpx, Node's undici, Chromium.
+//! `docs/clients.md` has the lines by which each is tried by hand.
 //!
-//! Without curl, python3 or PyPI these tests fail and say what is missing; with
-//! `TOLLGATE_TEST_CLIENTS=skip` in the environment they pass without having tested anything.
+//! Without curl, wget, python3 or PyPI these tests fail and say what is missing; with
+//! `TOLLGATE_TEST_CLIENTS=skip` in the environment they pass without having tested anything. Where
+//! there is no Node or no Chromium, their tests say so and pass.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod browser;
+mod libraries;
+mod node;
+#[path = "../programs/mod.rs"]
+mod programs;
+mod tls_origin;
+
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
+
+use programs::{are_skipped, python, run};
 
 use serde_json::{Value, json};
 use tollgate_testkit::Origin;
@@ -16,14 +26,6 @@ use tollgate_testkit::world::{Customer, Setup, World, eventually, int};
 
 const USER: &str = "ann.one";
 const PASSWORD: &str = "secret-1";
-
-/// What the virtual environment holds.
-const PACKAGES: [&str; 2] = ["requests==2.34.2", "PySocks==1.7.1"];
-
-#[expect(clippy::disallowed_methods, reason = "how whoever runs the tests says that there are no clients")]
-fn are_skipped() -> bool {
-    std::env::var("TOLLGATE_TEST_CLIENTS").is_ok_and(|word| word == "skip")
-}
 
 /// A customer with exits in three countries, and an origin that is also called `origin.test`.
 struct Shop {
@@ -67,27 +69,6 @@ impl Shop {
         })
         .await;
     }
-}
-
-/// Runs a program to its end.
-async fn run(mut command: Command, input: String) -> Output {
-    tokio::task::spawn_blocking(move || {
-        let program = command.get_program().to_string_lossy().into_owned();
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for variable in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
-            command.env_remove(variable).env_remove(variable.to_uppercase());
-        }
-        let mut child = command.spawn().unwrap_or_else(|error| {
-            panic!(
-                "{program} cannot be run ({error}). Install it (Debian: apt-get install curl python3 \
-                 python3-venv), or set TOLLGATE_TEST_CLIENTS=skip"
-            )
-        });
-        child.stdin.take().expect("its input").write_all(input.as_bytes()).expect("it reads its input");
-        child.wait_with_output().expect("its own child can be waited for")
-    })
-    .await
-    .expect("a program's end")
 }
 
 /// What curl said: its exit status, the statuses of the answer and of CONNECT, the body.
@@ -225,40 +206,10 @@ async fn curl_is_told_why_not() {
     shop.is_billed_exactly().await;
 }
 
-/// A Python with the packages in it, made on first use.
-async fn python() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-clients");
-    let python = folder.join("bin").join("python");
-    let works = |python: PathBuf| async move {
-        let mut command = Command::new(python);
-        command.args(["-c", "import requests, socks"]);
-        run(command, String::new()).await.status.success()
-    };
-    if python.exists() && works(python.clone()).await {
-        return python;
-    }
-    let mut command = Command::new("python3");
-    command.args(["-m", "venv", "--clear"]).arg(&folder);
-    let made = run(command, String::new()).await;
-    let missing =
-        "Install it (Debian: apt-get install python3 python3-venv), or set TOLLGATE_TEST_CLIENTS=skip";
-    let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    assert!(made.status.success(), "python3 makes no virtual environment: {said}\n{missing}");
-    let mut command = Command::new(&python);
-    command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
-    let installed = run(command, String::new()).await;
-    let said = String::from_utf8_lossy(&installed.stderr).into_owned();
-    assert!(
-        installed.status.success() && works(python.clone()).await,
-        "pip cannot install {PACKAGES:?}: {said}\nMake PyPI reachable, or set TOLLGATE_TEST_CLIENTS=skip"
-    );
-    python
-}
-
 /// What came of each request.
 async fn ask_in_python(cases: &[Value]) -> Vec<(i64, String, String)> {
     let mut command = Command::new(python().await);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients.py"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/with_requests.py"));
     let output = run(command, Value::from(cases).to_string()).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let answers: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
@@ -315,4 +266,35 @@ async fn python_gets_through_and_is_told_why_not() {
         assert!(!said.2.to_ascii_lowercase().contains("proxy-"), "{case}: {said:?}");
     }
     shop.is_billed_exactly().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pysocks_sends_datagrams_and_is_answered_by_who_they_were_for() {
+    if are_skipped() {
+        return;
+    }
+    let shop = Shop::open().await;
+    let echo = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    let port = echo.local_addr().expect("its address").port();
+    tokio::spawn(async move {
+        let mut room = vec![0; 1 << 16];
+        while let Ok((length, from)) = echo.recv_from(&mut room).await {
+            let exit = from.ip().to_string();
+            assert_eq!(exit, "127.0.0.12", "it leaves by the exit that was asked for");
+            echo.send_to(&room[..length], from).await.expect("an answer");
+        }
+    });
+    let sizes = [0, 1, 512, 1400, 20_000];
+    let case = json!({
+        "gateway": shop.world.gateway().to_string(), "user": format!("{USER}-country-de"),
+        "password": PASSWORD, "hosts": ["127.0.0.1", "origin.test"], "port": port, "sizes": sizes,
+    });
+    let mut command = Command::new(python().await);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/datagrams.py"));
+    let output = run(command, case.to_string()).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let answers: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    let expected: Vec<Value> =
+        sizes.iter().map(|size| json!({ "size": size, "peer": ["127.0.0.1", port] })).collect();
+    assert_eq!(answers, json!([&expected[..], &expected[..]].concat()), "{said}");
 }

@@ -1,0 +1,63 @@
+"""Asks through a proxy with aiohttp or httpx.
+
+usage: libraries.py aiohttp|httpx|httpx-async AUTHORITY.pem
+
+Reads a list of requests in JSON from standard input and prints what came of each, likewise: its status (0 where
+there was no answer), and the refusal's name and the body, or the error.
+"""
+import asyncio
+import json
+import ssl
+import sys
+
+import aiohttp
+import httpx
+
+PATIENCE = 20
+NOTHING = (OSError, aiohttp.ClientError, httpx.HTTPError, asyncio.TimeoutError)
+
+
+def answer(status, headers, content):
+    text = headers.get("X-Tollgate-Error", "") + content.decode("latin-1")
+    return {"status": status, "body": text}
+
+
+async def by_aiohttp(case, trust):
+    timeout = aiohttp.ClientTimeout(total=PATIENCE)
+    async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
+        method = case.get("method", "GET")
+        asked = session.request(method, case["url"], proxy=case["proxy"], ssl=trust, data=case.get("body"))
+        async with asked as said:
+            return answer(said.status, said.headers, await said.read())
+
+
+async def by_httpx_async(case, trust):
+    async with httpx.AsyncClient(proxy=case["proxy"], verify=trust, trust_env=False, timeout=PATIENCE) as client:
+        said = await client.request(case.get("method", "GET"), case["url"], content=case.get("body"))
+        return answer(said.status_code, said.headers, said.content)
+
+
+def by_httpx(case, trust):
+    with httpx.Client(proxy=case["proxy"], verify=trust, trust_env=False, timeout=PATIENCE) as client:
+        said = client.request(case.get("method", "GET"), case["url"], content=case.get("body"))
+        return answer(said.status_code, said.headers, said.content)
+
+
+def main():
+    library, authority = sys.argv[1:3]
+    trust = ssl.create_default_context(cafile=authority)
+    ask = {
+        "aiohttp": lambda case: asyncio.run(by_aiohttp(case, trust)),
+        "httpx": lambda case: by_httpx(case, trust),
+        "httpx-async": lambda case: asyncio.run(by_httpx_async(case, trust)),
+    }[library]
+    said = []
+    for case in json.load(sys.stdin):
+        try:
+            said.append(ask(case))
+        except NOTHING as error:
+            said.append({"status": 0, "body": repr(error)})
+    json.dump(said, sys.stdout)
+
+
+main()
