@@ -44,6 +44,9 @@ const UNDER_WAY: usize = 4_000;
 /// How often guesses set out.
 const BEAT: Duration = Duration::from_millis(10);
 
+/// The most guesses that set out at once.
+const MOST_PER_BEAT: u64 = 50;
+
 /// What is to be done to a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Siege {
@@ -242,8 +245,10 @@ async fn guess_on(guess: Guess, guesses: u64, per_second: u64) -> Result<serde_j
     let (start, mut clock, mut number) = (Instant::now(), interval(BEAT), 0);
     while number < guesses {
         clock.tick().await;
-        let due = (start.elapsed().as_millis() * u128::from(per_second) / 1000).min(guesses.into());
-        while u128::from(number) < due {
+        // What is late is made up for little by little: it is a pace, not a flood.
+        let due = start.elapsed().as_millis() * u128::from(per_second) / 1000;
+        let due = u64::try_from(due)?.min(number + MOST_PER_BEAT).min(guesses);
+        while number < due {
             let turn = under_way.clone().acquire_owned().await?;
             let guess = guess.clone();
             guessing.spawn(async move {
@@ -290,10 +295,10 @@ impl Guess {
 }
 
 /// What a guess is told that was right, which must never be.
-pub(crate) const LET_IN: &str = "let in";
+const LET_IN: &str = "let in";
 
 /// A guess that was not answered in time.
-pub(crate) const UNANSWERED: &str = "not answered";
+const UNANSWERED: &str = "not answered";
 
 /// A guess that did not reach the gateway.
 pub(crate) const NOT_CONNECTED: &str = "not connected:";

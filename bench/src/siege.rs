@@ -12,10 +12,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use crate::args::{Options, Sizes};
-use crate::besieger::{self, LET_IN, NOT_CONNECTED, READY, Siege, UNANSWERED};
+use crate::besieger::{self, NOT_CONNECTED, READY, Siege};
 use crate::client::{Door, Way};
 use crate::measure::{
     CLIENTS, Figure, Jobs, PATIENCE, figure, gather, greet, hang_up, ping, quantile, touch,
@@ -49,6 +49,9 @@ const SIEGE_PATIENCE: Duration = Duration::from_secs(240);
 
 /// How often it is looked whether they are done.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// How often a daemon's memory is looked at meanwhile.
+const LOOK: Duration = Duration::from_secs(1);
 
 const MIB: f64 = (1u64 << 20) as f64;
 
@@ -233,7 +236,8 @@ async fn logins(options: &Options) -> Result<Vec<Figure>> {
         per_second: sizes.guesses_per_second,
     })
     .await?;
-    let (outcome, during) = steady::until(&door, origin.address(), besiegers.outcome()).await?;
+    let with_them = watched(tollgate.daemon(), besiegers.outcome());
+    let ((outcome, most), during) = steady::until(&door, origin.address(), with_them).await?;
     let (wall, cpu) = (start.0.elapsed(), tollgate.daemon().cpu().saturating_sub(start.1));
     let memory_after = tollgate.daemon().memory_at_rest().await;
     eprintln!("guesses were answered so: {outcome}");
@@ -244,9 +248,10 @@ async fn logins(options: &Options) -> Result<Vec<Figure>> {
     figures.extend([
         figure("CPU µs per guess", cost * 1e6 / guesses.all as f64),
         figure("guesses per second", guesses.all as f64 / wall.as_secs_f64()),
-        figure("refused unlooked at, %", guesses.unlooked_at as f64 * 100.0 / guesses.all as f64),
+        figure("answered 429, % of those by HTTP", guesses.too_many as f64 * 100.0 / guesses.http as f64),
         figure("MiB before", memory as f64 / MIB),
-        figure("MiB grown", (memory_after as f64 - memory as f64) / MIB),
+        figure("MiB at most", most as f64 / MIB),
+        figure("MiB afterwards", memory_after as f64 / MIB),
     ]);
     Ok(figures)
 }
@@ -303,22 +308,25 @@ impl Besiegers {
 #[derive(Debug, PartialEq, Eq)]
 struct Guesses {
     all: u64,
-    /// Refused because of those before them.
-    unlooked_at: u64,
+    /// Those by HTTP, where the answer says why it is no.
+    http: u64,
+    /// Of these, those that were not looked at because of the ones before them.
+    too_many: u64,
 }
 
 impl Guesses {
-    /// Counts them. Every single one must have been refused.
+    /// Counts them. Every single one must have been refused, in words of the protocol.
     fn of(outcome: &Value, expected: u64) -> Result<Self> {
         let answers = outcome.get("answers").and_then(Value::as_object).context("no answers")?;
-        let mut guesses = Self { all: 0, unlooked_at: 0 };
+        let mut guesses = Self { all: 0, http: 0, too_many: 0 };
         for (answer, count) in answers {
             let count = count.as_u64().context("no count")?;
-            if [LET_IN, UNANSWERED, NOT_CONNECTED].iter().any(|bad| answer.starts_with(bad)) {
+            if !answer.contains("refused") || answer.starts_with(NOT_CONNECTED) {
                 bail!("{count} guesses: {answer}");
             }
             guesses.all += count;
-            guesses.unlooked_at += if is_unlooked_at(answer) { count } else { 0 };
+            guesses.http += if answer.starts_with("CONNECT") { count } else { 0 };
+            guesses.too_many += if answer.contains(" 429 ") { count } else { 0 };
         }
         match guesses.all == expected {
             true => Ok(guesses),
@@ -327,9 +335,16 @@ impl Guesses {
     }
 }
 
-/// Whether a refusal says that there were too many attempts.
-fn is_unlooked_at(answer: &str) -> bool {
-    answer.contains(" 429 ") || answer.ends_with("refused with reply 2")
+/// Waits for something, and says how much memory a daemon had at most meanwhile, looking now and
+/// then.
+async fn watched<T>(daemon: &Daemon, work: impl Future<Output = Result<T>>) -> Result<(T, u64)> {
+    let (mut work, mut clock, mut most) = (std::pin::pin!(work), interval(LOOK), 0);
+    loop {
+        tokio::select! {
+            given = &mut work => return Ok((given?, most)),
+            _ = clock.tick() => most = most.max(daemon.memory()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -347,10 +362,10 @@ mod tests {
     #[test]
     fn every_guess_must_be_refused() {
         let refused = json!({ "answers": { "CONNECT: refused: HTTP/1.1 407 Proxy Authentication Required": 6,
-            "CONNECT: refused: HTTP/1.1 429 Too Many Requests": 3, "SOCKS5: refused with reply 2": 1 } });
-        assert_eq!(Guesses::of(&refused, 10).expect("refused"), Guesses { all: 10, unlooked_at: 4 });
+            "CONNECT: refused: HTTP/1.1 429 Too Many Requests": 3, "SOCKS5: the login was refused: [1, 1]": 1 } });
+        assert_eq!(Guesses::of(&refused, 10).expect("refused"), Guesses { all: 10, http: 9, too_many: 3 });
         assert!(Guesses::of(&refused, 11).is_err());
-        for bad in ["let in", "not answered", "not connected: refused"] {
+        for bad in ["let in", "not answered", "not connected: refused", "CONNECT: closed"] {
             let outcome = json!({ "answers": { bad: 1 } });
             assert!(Guesses::of(&outcome, 1).expect_err(bad).to_string().contains(bad));
         }
