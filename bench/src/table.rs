@@ -93,9 +93,9 @@ impl Table {
     pub(crate) fn note(self) -> Option<&'static str> {
         match self {
             Self::Api => Some(
-                "What bounds the API: where Tollgate's share of the processor and that of the eight \
-                 clients beside it fill the cores, the processor does, and p99 is waiting for one's turn \
-                 among eight; reading calls wait for no disk, nor for one another's transactions.",
+                "What bounds these calls is the processor, not the disk: on two cores Tollgate's share and \
+                 that of the eight clients fill them, and p99 is waiting for one's turn. With more cores it \
+                 is the four threads that read the database. README.md says where the time goes.",
             ),
             _ => None,
         }
