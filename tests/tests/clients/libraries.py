@@ -31,14 +31,18 @@ async def by_aiohttp(case, trust):
             return answer(said.status, said.headers, await said.read())
 
 
+def proxy(case, trust):
+    return httpx.Proxy(case["proxy"], ssl_context=trust if case["proxy"].startswith("https:") else None)
+
+
 async def by_httpx_async(case, trust):
-    async with httpx.AsyncClient(proxy=case["proxy"], verify=trust, trust_env=False, timeout=PATIENCE) as client:
+    async with httpx.AsyncClient(proxy=proxy(case, trust), verify=trust, trust_env=False, timeout=PATIENCE) as client:
         said = await client.request(case.get("method", "GET"), case["url"], content=case.get("body"))
         return answer(said.status_code, said.headers, said.content)
 
 
 def by_httpx(case, trust):
-    with httpx.Client(proxy=case["proxy"], verify=trust, trust_env=False, timeout=PATIENCE) as client:
+    with httpx.Client(proxy=proxy(case, trust), verify=trust, trust_env=False, timeout=PATIENCE) as client:
         said = client.request(case.get("method", "GET"), case["url"], content=case.get("body"))
         return answer(said.status_code, said.headers, said.content)
 

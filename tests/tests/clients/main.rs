@@ -21,6 +21,7 @@ use std::time::Duration;
 use programs::{are_skipped, python, run};
 
 use serde_json::{Value, json};
+use tls_origin::TlsOrigin;
 use tollgate_testkit::Origin;
 use tollgate_testkit::world::{Customer, Setup, World, eventually, int};
 
@@ -36,9 +37,23 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
+        Self::open_by(|setup| setup).await
+    }
+
+    /// One whose gateway speaks TLS, too, by the origin's certificate.
+    async fn open_with_certificate(tls: &TlsOrigin) -> Self {
+        let identity = tls.identity().into_os_string().into_string().expect("UTF-8");
+        Self::open_by(|setup| {
+            let setup = setup.with("TOLLGATE_GATEWAY__CERTIFICATE", &identity);
+            setup.with("TOLLGATE_GATEWAY__CERTIFICATE_KEY", &identity)
+        })
+        .await
+    }
+
+    async fn open_by(settings: impl FnOnce(Setup) -> Setup) -> Self {
         let setup = Setup::new(env!("CARGO_BIN_EXE_tollgate_under_test"))
             .with("TOLLGATE_GATEWAY__HOSTS", "origin.test=127.0.0.1");
-        let world = World::start(setup);
+        let world = World::start(settings(setup));
         let ann = world.customer("ann", 10_000).await;
         world.sub_account(&ann, USER, PASSWORD, 0).await;
         world.exit("us-1", "residential", "us", "127.0.0.11").await;
