@@ -27,6 +27,7 @@ async fn chromium_browses() {
     let shop = Shop::open_with_certificate(&tls).await;
     for (scheme, picture) in [("http", "chromium.png"), ("https", "chromium-over-tls.png")] {
         browse(program, &format!("{scheme}://{}", shop.world.gateway()), &tls, picture).await;
+        assert_eq!(shop.http2_streams().await > 0, scheme == "https", "HTTP/2 under TLS");
     }
 }
 

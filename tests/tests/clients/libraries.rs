@@ -106,16 +106,19 @@ async fn aiohttp_and_httpx_get_through_and_are_told_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn aiohttp_and_httpx_speak_tls_to_the_gateway_and_are_told_why_not() {
+async fn python_and_libcurl_speak_tls_to_the_gateway_and_are_told_why_not() {
     if are_skipped() {
         return;
     }
     let tls = TlsOrigin::start().await;
     let shop = Shop::open_with_certificate(&tls).await;
-    for library in ["aiohttp", "httpx", "httpx-async"] {
+    for library in ["aiohttp", "httpx", "httpx-async", "requests", "libcurl"] {
+        let before = shop.http2_streams().await;
         let mut command = Command::new(python().await);
         command.arg(script("libraries.py"));
         ask(library, command, &cases(&shop, &tls, Plain::Absolute, &["https"]), &tls).await;
+        let by_http2 = shop.http2_streams().await > before;
+        assert_eq!(by_http2, library == "libcurl", "{library} speaks HTTP/2 to the gateway, or does not");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Real clients: curl, wget, Python's requests with PySocks, aiohttp and httpx, Node's undici, Chromium.
+//! Real clients: curl, libcurl, wget, Python's requests with PySocks, aiohttp and httpx, Node's undici, Chromium.
 //! `docs/clients.md` has the lines by which each is tried by hand.
 //!
 //! Without curl, wget, python3 or PyPI these tests fail and say what is missing; with
@@ -69,6 +69,14 @@ impl Shop {
     /// A proxy's URL, with routing parameters in the user name.
     fn proxy(&self, scheme: &str, parameters: &str) -> String {
         format!("{scheme}://{USER}{parameters}:{PASSWORD}@{}", self.world.gateway())
+    }
+
+    /// How many requests came by HTTP/2.
+    async fn http2_streams(&self) -> u64 {
+        let said = curl(&[&format!("http://{}/metrics", self.world.metrics())]).await;
+        let line =
+            |line: &str| line.strip_prefix("tollgate_gateway_http2_streams_total ")?.trim().parse().ok();
+        said.body.lines().find_map(line).expect("a count")
     }
 
     /// Demands that what the origin counted is billed, to the byte.
