@@ -56,7 +56,8 @@ fn cases(shop: &Shop, tls: &TlsOrigin, plain: Plain, schemes: &[&str]) -> Vec<Ca
         cases.push(Case { asked: json!({ "proxy": wrong, "url": ip }), status, holds: "" });
         cases.push(Case { asked: json!({ "proxy": wrong, "url": secure }), status: 0, holds: "" });
     }
-    let posted = json!({ "proxy": shop.proxy("http", ""), "url": shop.url("127.0.0.1", "/echo"),
+    let scheme = if schemes == ["https"] { "https" } else { "http" };
+    let posted = json!({ "proxy": shop.proxy(scheme, ""), "url": shop.url("127.0.0.1", "/echo"),
                          "method": "POST", "body": "a=b" });
     cases.push(Case { asked: posted, status: 200, holds: "a=b" });
     cases
@@ -102,6 +103,39 @@ async fn aiohttp_and_httpx_get_through_and_are_told_why_not() {
         command.arg(script("libraries.py"));
         ask(library, command, &cases(&shop, &tls, Plain::Absolute, schemes), &tls).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn python_and_libcurl_speak_tls_to_the_gateway_and_are_told_why_not() {
+    if are_skipped() {
+        return;
+    }
+    let tls = TlsOrigin::start().await;
+    let shop = Shop::open_with_certificate(&tls).await;
+    for library in ["aiohttp", "httpx", "httpx-async", "requests", "libcurl"] {
+        let before = shop.http2_streams().await;
+        let mut command = Command::new(python().await);
+        command.arg(script("libraries.py"));
+        ask(library, command, &cases(&shop, &tls, Plain::Absolute, &["https"]), &tls).await;
+        let by_http2 = shop.http2_streams().await > before;
+        assert_eq!(by_http2, library == "libcurl", "{library} speaks HTTP/2 to the gateway, or does not");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn undici_speaks_tls_to_the_gateway_and_is_told_why_not() {
+    if are_skipped() {
+        return;
+    }
+    let Some(modules) = node_modules().await else {
+        say("undici is not tested: there is no Node 18 or later with npm here");
+        return;
+    };
+    let tls = TlsOrigin::start().await;
+    let shop = Shop::open_with_certificate(&tls).await;
+    let mut command = Command::new("node");
+    command.arg(script("undici.mjs")).env("UNDICI", modules.join("undici/index.js"));
+    ask("undici", command, &cases(&shop, &tls, Plain::Connect, &["https"]), &tls).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

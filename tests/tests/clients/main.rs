@@ -1,4 +1,4 @@
-//! Real clients: curl, wget, Python's requests with PySocks, aiohttp and httpx, Node's undici, Chromium.
+//! Real clients: curl, libcurl, wget, Python's requests with PySocks, aiohttp and httpx, Node's undici, Chromium.
 //! `docs/clients.md` has the lines by which each is tried by hand.
 //!
 //! Without curl, wget, python3 or PyPI these tests fail and say what is missing; with
@@ -21,6 +21,7 @@ use std::time::Duration;
 use programs::{are_skipped, python, run};
 
 use serde_json::{Value, json};
+use tls_origin::TlsOrigin;
 use tollgate_testkit::Origin;
 use tollgate_testkit::world::{Customer, Setup, World, eventually, int};
 
@@ -36,9 +37,23 @@ struct Shop {
 
 impl Shop {
     async fn open() -> Self {
+        Self::open_by(|setup| setup).await
+    }
+
+    /// One whose gateway speaks TLS, too, by the origin's certificate.
+    async fn open_with_certificate(tls: &TlsOrigin) -> Self {
+        let identity = tls.identity().into_os_string().into_string().expect("UTF-8");
+        Self::open_by(|setup| {
+            let setup = setup.with("TOLLGATE_GATEWAY__CERTIFICATE", &identity);
+            setup.with("TOLLGATE_GATEWAY__CERTIFICATE_KEY", &identity)
+        })
+        .await
+    }
+
+    async fn open_by(settings: impl FnOnce(Setup) -> Setup) -> Self {
         let setup = Setup::new(env!("CARGO_BIN_EXE_tollgate_under_test"))
             .with("TOLLGATE_GATEWAY__HOSTS", "origin.test=127.0.0.1");
-        let world = World::start(setup);
+        let world = World::start(settings(setup));
         let ann = world.customer("ann", 10_000).await;
         world.sub_account(&ann, USER, PASSWORD, 0).await;
         world.exit("us-1", "residential", "us", "127.0.0.11").await;
@@ -54,6 +69,14 @@ impl Shop {
     /// A proxy's URL, with routing parameters in the user name.
     fn proxy(&self, scheme: &str, parameters: &str) -> String {
         format!("{scheme}://{USER}{parameters}:{PASSWORD}@{}", self.world.gateway())
+    }
+
+    /// How many requests came by HTTP/2.
+    async fn http2_streams(&self) -> u64 {
+        let said = curl(&[&format!("http://{}/metrics", self.world.metrics())]).await;
+        let line =
+            |line: &str| line.strip_prefix("tollgate_gateway_http2_streams_total ")?.trim().parse().ok();
+        said.body.lines().find_map(line).expect("a count")
     }
 
     /// Demands that what the origin counted is billed, to the byte.

@@ -10,7 +10,7 @@ const { ProxyAgent, fetch } = (await import(process.env.UNDICI)).default;
 const ca = readFileSync(process.argv[3]);
 
 async function ask({ proxy, url, method, body }) {
-  const dispatcher = new ProxyAgent({ uri: proxy, requestTls: { ca } });
+  const dispatcher = new ProxyAgent({ uri: proxy, requestTls: { ca }, proxyTls: { ca } });
   try {
     const signal = AbortSignal.timeout(20_000);
     const said = await fetch(url, { dispatcher, method, body, signal });

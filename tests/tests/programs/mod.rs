@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// What the virtual environment holds.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "requests==2.34.2",
     "PySocks==1.7.1",
     "aiohttp==3.14.5",
     "httpx[socks]==0.28.1",
+    "pycurl==7.49.0",
     "h11==0.16.0",
     "httptools==0.9.0",
 ];
