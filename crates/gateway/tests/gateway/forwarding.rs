@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::world::{ALICE, Client, World, http_origin, origin};
+use tollgate_gateway::Bandwidth;
+use tollgate_types::ProxyType;
+
+use crate::world::{ALICE, Client, World, direct, http_origin, origin};
 
 fn get(target: std::net::SocketAddr, extra: &str) -> String {
     format!(
@@ -127,6 +130,32 @@ async fn hp_40_continue_is_relayed_and_an_early_answer_ends_the_upload() {
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 401 ") && head.contains("Connection: close"), "{head}");
     assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_body_that_was_answered_early_is_no_request() {
+    // So slow that the answer is there long before the body has been sent, all of which was read.
+    let bandwidth = Bandwidth { per_caller: 10_000, ..Bandwidth::default() };
+    for (status, answer) in [
+        (401, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+        (502, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    ] {
+        let lab = vec![direct(1, ProxyType::Residential)];
+        let world = World::with(lab, |config| config.limits.bandwidth = bandwidth).await;
+        let (target, _) = listening(answer, 0).await;
+        let (other, heads) = http_origin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await;
+        let body = get(other, "").repeat(80);
+        let upgrade = if status == 502 { "Connection: Upgrade\r\nUpgrade: websocket\r\n" } else { "" };
+        let extra = format!("{upgrade}Content-Length: {}\r\n", body.len());
+        let mut client = world.client().await;
+        client.say(post(target, &extra) + &body).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+        let rest = String::from_utf8(client.rest().await).unwrap();
+        assert!(!rest.contains("HTTP/1.1"), "{rest}");
+        assert_eq!(*heads.lock().unwrap(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]
