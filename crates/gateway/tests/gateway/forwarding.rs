@@ -1,11 +1,13 @@
 //! Absolute-form HTTP: what the origin sees, what the client gets back, and where messages end.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tollgate_gateway::Bandwidth;
 use tollgate_types::ProxyType;
 
-use crate::world::{ALICE, Client, World, direct, http_origin, origin};
+use crate::world::{ALICE, Client, PATIENCE, World, direct, http_origin, origin};
 
 fn get(target: std::net::SocketAddr, extra: &str) -> String {
     format!(
@@ -290,10 +292,7 @@ async fn hp_45_a_response_head_without_end_is_not_kept() {
     let target = origin(|mut client| async move {
         client.head().await;
         client.say("HTTP/1.1 200 OK\r\n").await;
-        while tokio::io::AsyncWriteExt::write_all(&mut client.stream, b"X-Filler: aaaaaaaaaaaaaaaa\r\n")
-            .await
-            .is_ok()
-        {}
+        while client.stream.write_all(b"X-Filler: aaaaaaaaaaaaaaaa\r\n").await.is_ok() {}
     })
     .await;
     let mut client = world.client().await;
@@ -360,7 +359,7 @@ async fn a_slow_reader_holds_the_origin_back() {
         async move {
             client.head().await;
             client.say("HTTP/1.1 200 OK\r\n\r\n").await;
-            while tokio::io::AsyncWriteExt::write_all(&mut client.stream, &[0; 65_536]).await.is_ok() {
+            while client.stream.write_all(&[0; 65_536]).await.is_ok() {
                 counter.fetch_add(65_536, std::sync::atomic::Ordering::Relaxed);
             }
         }
@@ -380,4 +379,15 @@ async fn a_slow_reader_holds_the_origin_back() {
         before = now();
     }
     assert!(now() == before && before < 64 << 20, "{before} bytes and counting");
+}
+
+#[tokio::test]
+async fn who_asks_and_asks_and_reads_no_answer_is_parted_from() {
+    let exits = vec![direct(1, ProxyType::Residential)];
+    let world =
+        World::with(exits, |config| config.limits.handshake_timeout = Duration::from_millis(300)).await;
+    let mut client = world.client().await;
+    let asked = "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let parted = async { while client.stream.write_all(asked.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, parted).await.expect("it is waited for without end");
 }
