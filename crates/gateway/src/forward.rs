@@ -94,7 +94,7 @@ impl Link {
         let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
         let down =
             Download { client: &client.stream, upstream, meter, limits, head, may_stay, state: &state };
-        let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut, &state).await;
+        let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut).await;
         state.conclude(ended, head, reused)
     }
 }
@@ -105,7 +105,6 @@ async fn both(
     down: impl Future<Output = Result<Final, Failure>>,
     meter: &Meter<'_>,
     cut: impl Future<Output = ()>,
-    state: &State,
 ) -> Result<Final, Failure> {
     let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
     let mut cut = std::pin::pin!(cut);
@@ -115,9 +114,8 @@ async fn both(
             uploaded = &mut up, if uploading => {
                 uploading = false;
                 match uploaded {
-                    Ok(()) => state.sent.store(true, Ordering::Relaxed),
                     // An origin may answer and close without reading all of the request.
-                    Err(Failure::Flow(Broke::Writing(Way::Up)) | Failure::ClientEnded) => {}
+                    Ok(()) | Err(Failure::Flow(Broke::Writing(Way::Up)) | Failure::ClientEnded) => {}
                     Err(failure) => return Err(failure),
                 }
             }
@@ -260,16 +258,15 @@ impl Upload<'_> {
         let mut body = BodyReader::new(head.framing());
         loop {
             let step = body.advance(buf).map_err(|_| Failure::BadBody)?;
-            if step.done {
-                // Known before its last bytes are written, for the answer may be quick.
-                self.sent.store(true, Ordering::Relaxed);
-            }
             let take = step.take.min(buf.len());
             let bytes = behind(&mut lead, buf.get(..take).unwrap_or_default());
             self.meter.send(Way::Up, self.upstream, &bytes).await?;
             drop(bytes);
             buf.drain(..take);
             if step.done {
+                // Not before: an answer that comes while bytes of this request still wait here must
+                // not have them taken for the next one.
+                self.sent.store(true, Ordering::Relaxed);
                 return Ok(());
             }
             if fill(self.client, buf).await.map_err(|_| Broke::Reading(Way::Up))? == 0 {
@@ -296,7 +293,8 @@ impl Download<'_> {
         for _ in 0..MAX_INTERIM {
             let response = self.next_head(buf).await?;
             match response.status {
-                101 if self.head.upgrade().is_some() => {
+                // What still waits to be sent would be taken for what goes into the tunnel.
+                101 if self.head.upgrade().is_some() && self.is_sent() => {
                     self.relay_head(&response).await?;
                     return Ok(Final { upgraded: true, client_stays: false, upstream_stays: false });
                 }
@@ -337,7 +335,7 @@ impl Download<'_> {
         let framing = response.framing(&self.head.method);
         let until_close = framing == Framing::UntilClose;
         let unchunk = framing == Framing::Chunked && self.head.version != Version::Http11;
-        let sent = self.state.sent.load(Ordering::Relaxed);
+        let sent = self.is_sent();
         let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk && (self.may_stay)();
         // A stream of HTTP/2 can be broken off whatever the framing.
         let breaks_off = until_close || unchunk || self.head.version == Version::Http2;
@@ -346,6 +344,11 @@ impl Download<'_> {
         self.relay_body(BodyReader::new(framing), unchunk, lead, buf).await?;
         let upstream_stays = response.keep_alive() && sent && !until_close && buf.is_empty();
         Ok(Final { upgraded: false, client_stays, upstream_stays })
+    }
+
+    /// Whether the request has been sent as a whole.
+    fn is_sent(&self) -> bool {
+        self.state.sent.load(Ordering::Relaxed)
     }
 
     /// A head that no body follows.

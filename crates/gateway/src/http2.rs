@@ -183,6 +183,11 @@ impl<C: Control> Requests<C> {
     fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         // A stream that its peer gave up makes room for the next before its request has ended here.
         let most = usize::try_from(self.gw.config.http2_streams.max(1)).unwrap_or(usize::MAX);
+        while self.under_way.len() >= most
+            && let Some(ended) = self.under_way.try_join_next()
+        {
+            self.note(ended.unwrap_or(Ended::Answered));
+        }
         if self.under_way.len() >= most {
             self.given_up = self.given_up.saturating_add(1);
             return respond.send_reset(Reason::REFUSED_STREAM);
@@ -195,11 +200,15 @@ impl<C: Control> Requests<C> {
     /// The next request that ends; `None` where none is under way.
     async fn ended(&mut self) -> Option<Ended> {
         let ended = self.under_way.join_next().await?.unwrap_or(Ended::Answered);
+        self.note(ended);
+        Some(ended)
+    }
+
+    fn note(&mut self, ended: Ended) {
         self.given_up = match ended {
             Ended::GivenUp => self.given_up.saturating_add(1),
             Ended::Answered => self.given_up.saturating_sub(1),
         };
-        Some(ended)
     }
 }
 

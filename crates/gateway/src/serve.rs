@@ -81,7 +81,7 @@ async fn socks<C: Control>(
         Ok((ticket, upstream)) => {
             gw.stats.socks5_tunnels.fetch_add(1, Ordering::Relaxed);
             let granted = socks5::reply(Rep::Succeeded, upstream.bound());
-            establish(client, ticket, upstream, &granted).await
+            establish(client, ticket, upstream, &granted, gw).await
         }
         Err(refused) => {
             refuse_socks(&client, gw, &refused).await;
@@ -93,7 +93,7 @@ async fn socks<C: Control>(
 pub(crate) async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, refused: &Refused) {
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
-    if say(&client.io.stream, &reply).await.is_ok() {
+    if tell(client, &reply, gw).await.is_some() {
         tunnel::close_gently(&client.io.stream).await;
     }
 }
@@ -112,16 +112,23 @@ async fn reach<C: Control>(
 }
 
 /// Tells the client that it is through.
-async fn establish(
+async fn establish<C: Control>(
     mut client: Client,
     ticket: Ticket,
     upstream: Upstream,
     granted: &[u8],
+    gw: &Shared<C>,
 ) -> Option<Box<Tunnel>> {
-    say(&client.io.stream, granted).await.ok()?;
+    tell(&client, granted, gw).await?;
     // What the head was read into is not needed any more, and a tunnel may rest for long.
     client.io.buf.shrink_to_fit();
     Some(Box::new(Tunnel { client, ticket, upstream }))
+}
+
+/// Says something to a client that may not listen: `None` where it does not take it in time.
+async fn tell<C: Control>(client: &Client, bytes: &[u8], gw: &Shared<C>) -> Option<()> {
+    let patience = gw.limits().handshake_timeout;
+    timeout(patience, say(&client.io.stream, bytes)).await.ok()?.ok()
 }
 
 impl Link {
@@ -222,7 +229,7 @@ async fn answer<C: Control>(
         RequestTarget::Absolute { target, .. } => {
             forward(&mut client, head, target.clone(), link, limits, gw).await
         }
-        RequestTarget::Asterisk => answer_here(&client, head).await,
+        RequestTarget::Asterisk => answer_here(&client, head, gw).await,
         RequestTarget::Origin => {
             let no = Refused::anybody(Refusal::BadRequest, "a proxy needs the whole URL in the request line");
             refuse_http(&client, Some(head), gw, &no).await
@@ -329,7 +336,7 @@ async fn connect<C: Control>(
         Ok(caller) => match reach(gw, &client, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
                 gw.stats.connect_tunnels.fetch_add(1, Ordering::Relaxed);
-                return Connected::Tunnel(establish(client, ticket, upstream, ESTABLISHED).await);
+                return Connected::Tunnel(establish(client, ticket, upstream, ESTABLISHED, gw).await);
             }
             Err(refused) => refused,
         },
@@ -353,7 +360,7 @@ async fn forward<C: Control>(
         Err(no) => return refuse_http(client, Some(head), gw, &no.into()).await,
     };
     if head.max_forwards() == Some(0) {
-        return answer_here(client, head).await;
+        return answer_here(client, head, gw).await;
     }
     let kept =
         link.take().filter(|kept| kept.target == target && kept.ticket.caller == caller && kept.is_fresh());
@@ -402,10 +409,10 @@ async fn forward<C: Control>(
 }
 
 /// `OPTIONS *`, and requests that were to come no further than here.
-async fn answer_here(client: &Client, head: &RequestHead) -> Next {
+async fn answer_here<C: Control>(client: &Client, head: &RequestHead, gw: &Shared<C>) -> Next {
     let stays = head.keep_alive() && head.framing() == Framing::None;
     match head.answer_here(stays) {
-        Some(answer) if say(&client.io.stream, &answer).await.is_ok() && stays => Next::Request,
+        Some(answer) if tell(client, &answer, gw).await.is_some() && stays => Next::Request,
         _ => Next::Close,
     }
 }
@@ -474,8 +481,7 @@ async fn write_refusal<C: Control>(
     let to_head = head.is_some_and(|head| head.method == "HEAD");
     let write = if to_head { http_response_to_head } else { http_response };
     let response = write(refused.refusal, &refused.detail, stays, retry_after);
-    let patience = gw.limits().handshake_timeout;
-    matches!(timeout(patience, say(&client.io.stream, &response)).await, Ok(Ok(())))
+    tell(client, &response, gw).await.is_some()
 }
 
 /// Seconds after which trying again makes sense.

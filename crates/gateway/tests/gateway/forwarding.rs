@@ -1,8 +1,13 @@
 //! Absolute-form HTTP: what the origin sees, what the client gets back, and where messages end.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::world::{ALICE, Client, World, http_origin, origin};
+use tokio::io::AsyncWriteExt;
+use tollgate_gateway::Bandwidth;
+use tollgate_types::ProxyType;
+
+use crate::world::{ALICE, Client, PATIENCE, World, direct, http_origin, origin};
 
 fn get(target: std::net::SocketAddr, extra: &str) -> String {
     format!(
@@ -127,6 +132,32 @@ async fn hp_40_continue_is_relayed_and_an_early_answer_ends_the_upload() {
     let head = client.head().await;
     assert!(head.starts_with("HTTP/1.1 401 ") && head.contains("Connection: close"), "{head}");
     assert_eq!(client.rest().await, b"no");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_body_that_was_answered_early_is_no_request() {
+    // So slow that the answer is there long before the body has been sent, all of which was read.
+    let bandwidth = Bandwidth { per_caller: 10_000, ..Bandwidth::default() };
+    for (status, answer) in [
+        (401, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"),
+        (502, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"),
+    ] {
+        let lab = vec![direct(1, ProxyType::Residential)];
+        let world = World::with(lab, |config| config.limits.bandwidth = bandwidth).await;
+        let (target, _) = listening(answer, 0).await;
+        let (other, heads) = http_origin("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno").await;
+        let body = get(other, "").repeat(80);
+        let upgrade = if status == 502 { "Connection: Upgrade\r\nUpgrade: websocket\r\n" } else { "" };
+        let extra = format!("{upgrade}Content-Length: {}\r\n", body.len());
+        let mut client = world.client().await;
+        client.say(post(target, &extra) + &body).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        assert!(head.contains("\r\nConnection: close\r\n"), "{head}");
+        let rest = String::from_utf8(client.rest().await).unwrap();
+        assert!(!rest.contains("HTTP/1.1"), "{rest}");
+        assert_eq!(*heads.lock().unwrap(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]
@@ -261,10 +292,7 @@ async fn hp_45_a_response_head_without_end_is_not_kept() {
     let target = origin(|mut client| async move {
         client.head().await;
         client.say("HTTP/1.1 200 OK\r\n").await;
-        while tokio::io::AsyncWriteExt::write_all(&mut client.stream, b"X-Filler: aaaaaaaaaaaaaaaa\r\n")
-            .await
-            .is_ok()
-        {}
+        while client.stream.write_all(b"X-Filler: aaaaaaaaaaaaaaaa\r\n").await.is_ok() {}
     })
     .await;
     let mut client = world.client().await;
@@ -331,7 +359,7 @@ async fn a_slow_reader_holds_the_origin_back() {
         async move {
             client.head().await;
             client.say("HTTP/1.1 200 OK\r\n\r\n").await;
-            while tokio::io::AsyncWriteExt::write_all(&mut client.stream, &[0; 65_536]).await.is_ok() {
+            while client.stream.write_all(&[0; 65_536]).await.is_ok() {
                 counter.fetch_add(65_536, std::sync::atomic::Ordering::Relaxed);
             }
         }
@@ -351,4 +379,15 @@ async fn a_slow_reader_holds_the_origin_back() {
         before = now();
     }
     assert!(now() == before && before < 64 << 20, "{before} bytes and counting");
+}
+
+#[tokio::test]
+async fn who_asks_and_asks_and_reads_no_answer_is_parted_from() {
+    let exits = vec![direct(1, ProxyType::Residential)];
+    let world =
+        World::with(exits, |config| config.limits.handshake_timeout = Duration::from_millis(300)).await;
+    let mut client = world.client().await;
+    let asked = "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let parted = async { while client.stream.write_all(asked.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, parted).await.expect("it is waited for without end");
 }

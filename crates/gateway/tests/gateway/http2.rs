@@ -370,6 +370,63 @@ async fn funds_that_end_end_a_stream_at_the_last_granted_byte() {
 }
 
 #[tokio::test]
+async fn funds_that_end_are_spent_to_the_last_byte_by_all_streams_together() {
+    let secured = Secured::lab().await;
+    let funds = 7 * 1024 * 1024 + 3;
+    secured.world.control.fund(ALICE_ID, funds);
+    let target = origin(|mut client| async move {
+        let _ = client.stream.write_all(&pattern(1024 * 1024)).await;
+        // Its end is not what ends the tunnel.
+        client.rest().await;
+    })
+    .await
+    .to_string();
+    let requests = secured.http2().await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(tunnel(&requests, &target, ALICE).await);
+    }
+    let reading = streams.into_iter().map(|(send, mut body)| {
+        tokio::spawn(async move {
+            let received = rest(&mut body).await.unwrap();
+            drop(send);
+            assert!(received == pattern(received.len()));
+            received.len() as u64
+        })
+    });
+    let mut received = 0;
+    for stream in reading.collect::<Vec<_>>() {
+        received += stream.await.unwrap();
+    }
+    assert_eq!(received, funds);
+    assert_eq!(secured.world.settled().await, funds);
+}
+
+#[tokio::test]
+async fn a_target_that_has_said_all_still_hears_all_of_a_stream() {
+    let secured = Secured::lab().await;
+    let much = 8 * 1024 * 1024 + 1;
+    let (tells, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let target = origin(move |mut client| {
+        let tells = tells.clone();
+        async move {
+            client.stream.write_all(&pattern(much)).await.unwrap();
+            client.finish().await;
+            let _ = tells.send(client.rest().await == pattern(much));
+        }
+    })
+    .await
+    .to_string();
+    let requests = secured.http2().await;
+    let (mut send, mut body) = tunnel(&requests, &target, ALICE).await;
+    assert!(rest(&mut body).await.unwrap() == pattern(much));
+    send_all(&mut send, &pattern(much)).await.unwrap();
+    send.send_data(Bytes::new(), true).unwrap();
+    assert!(timeout(PATIENCE, told.recv()).await.unwrap().unwrap(), "the target has heard all");
+    assert_eq!(secured.world.settled().await, 2 * much as u64);
+}
+
+#[tokio::test]
 async fn extended_connect_opens_a_websocket() {
     let secured = Secured::lab().await;
     let (told, mut tells) = tokio::sync::mpsc::channel(1);

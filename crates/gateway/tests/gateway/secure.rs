@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -18,7 +19,7 @@ use tollgate_gateway::{CertificateFiles, GatewayConfig};
 use tollgate_types::{Exit, ProxyType};
 
 use crate::world::{
-    ALICE, ALICE_ID, Client, PATIENCE, World, connect, direct, echo, eventually, http_origin,
+    ALICE, ALICE_ID, Client, PATIENCE, World, connect, direct, echo, eventually, http_origin, origin,
 };
 
 /// A world whose gateway has a certificate for `proxy.test`.
@@ -195,7 +196,7 @@ async fn hp_52_what_does_not_go_together_fails_cleanly() {
     client.say([[0x16, 3, 1, 0x3f, 0xff].as_slice(), &[1; 100]].concat()).await;
     assert_eq!(client.rest().await, b"");
     eventually("failures are counted", || {
-        secured.world.gateway.stats().tls_failures.load(std::sync::atomic::Ordering::Relaxed) == 5
+        secured.world.gateway.stats().tls_failures.load(Ordering::Relaxed) == 5
     })
     .await;
 }
@@ -253,7 +254,7 @@ async fn funds_that_end_end_a_tunnel_under_tls_at_the_last_granted_byte() {
     let secured = Secured::lab().await;
     let funds = 3 * 1024 * 1024 + 5;
     secured.world.control.fund(ALICE_ID, funds);
-    let target = crate::world::origin(|mut client| async move {
+    let target = origin(|mut client| async move {
         let _ = client.stream.write_all(&pattern(8 * 1024 * 1024)).await;
     })
     .await;
@@ -268,10 +269,60 @@ async fn funds_that_end_end_a_tunnel_under_tls_at_the_last_granted_byte() {
 }
 
 #[tokio::test]
+async fn funds_that_end_under_tls_are_spent_to_the_last_byte_by_both_directions_together() {
+    let secured = Secured::lab().await;
+    let funds = 5 * 1024 * 1024 + 3;
+    secured.world.control.fund(ALICE_ID, funds);
+    let target = echo().await.to_string();
+    let mut tls = secured.tls(&[]).await.unwrap();
+    tls.write_all(connect(&target, ALICE).as_bytes()).await.unwrap();
+    assert!(head(&mut tls).await.starts_with("HTTP/1.1 200 "));
+    let sent = pattern(8 * 1024 * 1024);
+    let (mut reads, mut writes) = tokio::io::split(tls);
+    let mut received = Vec::new();
+    let both = async {
+        // It is not all taken.
+        let _ = tokio::join!(writes.write_all(&sent), reads.read_to_end(&mut received));
+    };
+    timeout(PATIENCE, both).await.unwrap();
+    assert!(sent.starts_with(&received), "{} bytes", received.len());
+    assert_eq!(secured.world.settled().await, funds);
+    let stats = secured.world.gateway.stats();
+    let [up, down] = [&stats.bytes_up, &stats.bytes_down].map(|way| way.load(Ordering::Relaxed));
+    assert_eq!((up + down, received.len() as u64), (funds, down));
+}
+
+#[tokio::test]
+async fn a_target_that_has_said_all_still_hears_all_under_tls() {
+    let secured = Secured::lab().await;
+    let much = 8 * 1024 * 1024 + 1;
+    let (tells, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let target = origin(move |mut client| {
+        let tells = tells.clone();
+        async move {
+            client.stream.write_all(&pattern(much)).await.unwrap();
+            client.finish().await;
+            let _ = tells.send(client.rest().await == pattern(much));
+        }
+    })
+    .await;
+    let mut tls = secured.tls(&[]).await.unwrap();
+    tls.write_all(connect(&target.to_string(), ALICE).as_bytes()).await.unwrap();
+    assert!(head(&mut tls).await.starts_with("HTTP/1.1 200 "));
+    let mut received = Vec::new();
+    timeout(PATIENCE, tls.read_to_end(&mut received)).await.unwrap().unwrap();
+    assert!(received == pattern(much), "{} bytes", received.len());
+    tls.write_all(&received).await.unwrap();
+    tls.shutdown().await.unwrap();
+    assert!(timeout(PATIENCE, told.recv()).await.unwrap().unwrap(), "the target has heard all");
+    assert_eq!(secured.world.settled().await, 2 * much as u64);
+}
+
+#[tokio::test]
 async fn hp_47_a_slow_reader_under_tls_holds_the_target_back_and_gets_everything() {
     let secured = Secured::lab().await;
     let sent = 48 * 1024 * 1024;
-    let target = crate::world::origin(move |mut client| async move {
+    let target = origin(move |mut client| async move {
         let _ = client.stream.write_all(&pattern(sent)).await;
     })
     .await;
@@ -289,7 +340,7 @@ async fn hp_47_a_slow_reader_under_tls_holds_the_target_back_and_gets_everything
 
 /// Waits until nothing more comes down, and tells how much did.
 pub(crate) async fn held_back(world: &World) -> u64 {
-    let down = || world.gateway.stats().bytes_down.load(std::sync::atomic::Ordering::Relaxed);
+    let down = || world.gateway.stats().bytes_down.load(Ordering::Relaxed);
     eventually("something comes down", || down() > 0).await;
     let mut before = 0;
     while down() != before {
