@@ -62,6 +62,7 @@ mod stream;
 mod tls;
 mod tunnel;
 mod udp;
+mod way_out;
 mod window;
 
 pub use certs::{CertificateError, CertificateFiles};
