@@ -1,12 +1,11 @@
 //! The way out of an admitted caller: the exits that match are chosen, best first, and the target is
 //! dialled by them; datagrams are given an outlet.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tollgate_types::{Exit, ExitId, ExitKind, Payer, Refusal};
+use tollgate_types::{Exit, ExitKind, Payer, Refusal};
 use tollgate_wire::target::Target;
 use tollgate_wire::username::RouteParams;
 
@@ -68,18 +67,24 @@ impl<C: Control> Shared<C> {
     }
 
     fn direct_outlet(&self, payer: &Payer, params: &RouteParams) -> Result<Outlet, DialError> {
-        let directory = self.directory();
-        let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
-        let pool = directory.exits.of(payer.proxy_type).iter();
-        let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
         let key = SessionKey::of(payer, params);
-        let among = Among { moment: self.moment(), may_serve: &direct };
-        let exits = self.route_by(payer, params, key, &among)?;
+        let draw = self.draw(params, key);
+        let exits = self.route_by(payer, params, draw, &DirectOnly(self.moment()))?;
         let outlet = self.dialer.outlet(&exits, payer.account)?;
-        if let (Some(key), Some(exit)) = (key, outlet.exit) {
+        if let (Some(key), Some(exit)) = (key, outlet.exit)
+            && !self.is_on_upstream(payer, draw)
+        {
             self.sessions.served_by(key, exit);
         }
         Ok(outlet)
+    }
+
+    /// Whether a session is on an exit that datagrams do not pass through. They do not move it then:
+    /// its connections stay where they are.
+    fn is_on_upstream(&self, payer: &Payer, draw: Draw) -> bool {
+        let Draw::Session { current: Some(current), .. } = draw else { return false };
+        let directory = self.directory();
+        directory.exits.of(payer.proxy_type).iter().any(|exit| exit.id == current && !is_direct(exit))
     }
 
     fn moment(&self) -> Moment<'_> {
@@ -96,7 +101,8 @@ impl<C: Control> Shared<C> {
     ) -> Result<Upstream, DialError> {
         let mut tries = 0;
         loop {
-            let exits = self.route(payer, params, key)?;
+            let draw = self.draw(params, key);
+            let exits = self.route_by(payer, params, draw, &self.moment())?;
             tries += 1;
             match self.dialer.dial(&exits, target, params, payer.account).await {
                 Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
@@ -105,28 +111,22 @@ impl<C: Control> Shared<C> {
         }
     }
 
-    /// The exits to try for a payer, best first.
-    fn route(
-        &self,
-        payer: &Payer,
-        params: &RouteParams,
-        key: Option<SessionKey>,
-    ) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_by(payer, params, key, &self.moment())
+    /// What the order of exits is drawn from.
+    fn draw(&self, params: &RouteParams, key: Option<SessionKey>) -> Draw {
+        match key {
+            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
+            None => Draw::Any(self.random()),
+        }
     }
 
-    /// The same under a condition of the caller's.
+    /// The exits to try for a payer, best first.
     fn route_by(
         &self,
         payer: &Payer,
         params: &RouteParams,
-        key: Option<SessionKey>,
+        draw: Draw,
         condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let draw = match key {
-            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
-            None => Draw::Any(self.random()),
-        };
         let exits = route(&self.directory(), payer, params, draw, condition);
         if exits.is_empty() {
             let detail = "no exit that matches what was asked for is healthy and has room";
@@ -144,8 +144,8 @@ struct Moment<'h> {
 }
 
 impl Condition for Moment<'_> {
-    fn standing(&self, exit: ExitId) -> Standing {
-        self.standings.of(exit, self.now)
+    fn standing(&self, exit: &Exit) -> Standing {
+        self.standings.of(exit.id, self.now)
     }
 
     fn is_full(&self, exit: &Exit) -> bool {
@@ -153,24 +153,21 @@ impl Condition for Moment<'_> {
     }
 }
 
-/// The same where only some come into question.
-struct Among<'h> {
-    moment: Moment<'h>,
-    may_serve: &'h HashSet<ExitId>,
-}
+/// The same where only direct exits come into question.
+struct DirectOnly<'h>(Moment<'h>);
 
-impl Condition for Among<'_> {
-    fn standing(&self, exit: ExitId) -> Standing {
-        if self.may_serve.contains(&exit) {
-            self.moment.standing(exit)
-        } else {
-            Standing::Out(LeftOut::Failures)
-        }
+impl Condition for DirectOnly<'_> {
+    fn standing(&self, exit: &Exit) -> Standing {
+        if is_direct(exit) { self.0.standing(exit) } else { Standing::Out(LeftOut::Failures) }
     }
 
     fn is_full(&self, exit: &Exit) -> bool {
-        self.moment.is_full(exit)
+        self.0.is_full(exit)
     }
+}
+
+fn is_direct(exit: &Exit) -> bool {
+    matches!(exit.kind, ExitKind::Direct { .. })
 }
 
 fn sesstime(params: &RouteParams) -> Duration {
