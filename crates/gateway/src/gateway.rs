@@ -538,9 +538,10 @@ impl<C: Control> Shared<C> {
         target: &Target,
         protocol: &'static str,
     ) -> Result<Ticket, Refused> {
+        let stopped = || Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped");
         // While the gateway drains, who was accepted before is served.
-        if *self.phase.borrow() == Phase::Stopped {
-            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
+        if self.has_stopped() {
+            return Err(stopped());
         }
         let place = self.places.take(&caller, &self.limits(), Instant::now()).map_err(|limit| {
             self.stats.limited(limit);
@@ -563,6 +564,10 @@ impl<C: Control> Shared<C> {
             since: self.clock.now(),
         };
         let live = self.live.enter(info, funds.clone(), caller.admission.clone(), self.stats.clone());
+        // Looked at after it is in: either it is found by who cuts all of them, or the stop is found here.
+        if self.has_stopped() {
+            return Err(stopped());
+        }
         Ok(Ticket { caller, funds, live, place })
     }
 
@@ -576,6 +581,10 @@ impl<C: Control> Shared<C> {
     /// Whether nothing new is to be begun. Who was accepted before is still served, once.
     pub(crate) fn is_draining(&self) -> bool {
         *self.phase.borrow() >= Phase::Draining
+    }
+
+    fn has_stopped(&self) -> bool {
+        *self.phase.borrow() == Phase::Stopped
     }
 
     /// Resolves when nothing new is to be begun.
@@ -598,12 +607,17 @@ fn too_many_attempts() -> TurnedAway {
     TurnedAway { refusal: Refusal::TooManyAttempts, detail, who: None, failed_login: false }
 }
 
-/// Forgets the health of exits that are gone from the directory.
+/// Forgets the health of exits that are gone from the directory. Changes of anything else in it cost
+/// nothing here.
 async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health>) {
+    let mut seen = directory.borrow().exits.clone();
     while directory.changed().await.is_ok() {
-        let configured: HashSet<ExitId> =
-            directory.borrow_and_update().exits.all().map(|exit| exit.id).collect();
-        health.keep(|exit| configured.contains(&exit));
+        let newest = directory.borrow_and_update().exits.clone();
+        if !Arc::ptr_eq(&seen, &newest) {
+            let configured: HashSet<ExitId> = newest.all().map(|exit| exit.id).collect();
+            health.keep(|exit| configured.contains(&exit));
+            seen = newest;
+        }
     }
 }
 
