@@ -497,3 +497,17 @@ async fn datagrams_of_a_session_do_not_move_its_connections_off_an_upstream_prox
     }
     assert_eq!(seen.len(), 2, "{seen:?}");
 }
+
+#[tokio::test]
+async fn an_association_counts_as_two_connections_for_the_sockets_that_it_has() {
+    let world = lab(|config| config.limits.max_connections = 3).await;
+    let association = Association::open(&world).await;
+    let clients = || world.gateway.presence().clients;
+    assert_eq!(clients(), 2);
+    let (second, rep, _) = ask(&world, "alice", 3, "0.0.0.0:0").await;
+    assert_eq!(rep, 1, "there is no room for its sockets");
+    drop((association, second));
+    eventually("all seats are free", || clients() == 0).await;
+    let (_client, rep, _) = ask(&world, "alice", 3, "0.0.0.0:0").await;
+    assert_eq!((rep, clients()), (0, 2));
+}
