@@ -111,6 +111,8 @@ pub struct Gateway<C: Control> {
 pub struct Presence {
     /// Client connections, those included that have not said yet who they are.
     pub clients: usize,
+    /// Admitted connections.
+    pub connections: usize,
     /// Accounts with admitted connections.
     pub accounts: usize,
     /// Sub-accounts, listed addresses and static proxies with admitted connections.
@@ -280,6 +282,7 @@ impl<C: Control> Gateway<C> {
         let (callers, accounts) = self.shared.places.count();
         Presence {
             clients: self.shared.seats.taken(),
+            connections: self.shared.live.count(),
             accounts,
             callers,
             addresses: self.shared.guests.count(),
