@@ -86,6 +86,9 @@ impl<K: Copy + Eq + std::hash::Hash> Parties<K> {
 
     /// Which cap keeps one more connection of theirs out: connections at once, or new ones a second.
     fn full(&self, who: K, caps: Caps, now: Instant, of: [Limit; 2]) -> Result<(), Limit> {
+        if !caps.are_set() {
+            return Ok(());
+        }
         let Some(party) = self.known.get(&who) else { return Ok(()) };
         let [at_once, a_second] = of;
         if caps.connections != 0 && party.connections >= caps.connections {
@@ -391,6 +394,38 @@ mod tests {
         }
         assert_eq!(places.count(), (1, 1));
         drop(held);
+        assert!(places.taken().parties.known.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_of_threads_never_gets_more_places_than_there_are_and_leaves_none_behind() {
+        let places = Arc::new(Places::new(Bandwidth::default(), Arc::default()));
+        let limits = limits(at_once(7), at_once(3));
+        let held = [1, 2, 3, 4].map(|_| std::sync::atomic::AtomicU32::new(0));
+        let [most, refused] = [0, 0].map(std::sync::atomic::AtomicU32::new);
+        let order = std::sync::atomic::Ordering::SeqCst;
+        std::thread::scope(|scope| {
+            for (thread, theirs) in held.iter().cycle().take(16).enumerate() {
+                let (places, limits, held, most, refused) = (&places, &limits, &held, &most, &refused);
+                scope.spawn(move || {
+                    let caller = caller(i64::try_from(thread % held.len()).unwrap(), 1);
+                    for _ in 0..2_000 {
+                        let Ok(place) = places.take(&caller, limits, Instant::now()) else {
+                            refused.fetch_add(1, order);
+                            continue;
+                        };
+                        assert!(theirs.fetch_add(1, order) < 3, "no caller has more than his cap");
+                        let all = held.iter().map(|held| held.load(order)).sum();
+                        most.fetch_max(all, order);
+                        std::thread::yield_now();
+                        theirs.fetch_sub(1, order);
+                        drop(place);
+                    }
+                });
+            }
+        });
+        assert!(most.load(order) <= 7 && refused.load(order) > 0);
+        assert_eq!(places.count(), (0, 0));
         assert!(places.taken().parties.known.is_empty());
     }
 

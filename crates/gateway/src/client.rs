@@ -1,5 +1,6 @@
 //! A client's connection, and what has been read of it but not yet used.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 
@@ -26,17 +27,28 @@ impl Buffered {
     }
 }
 
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
+
 /// Reads once into a buffer: how many bytes came; 0 is the end of the stream. May be dropped
 /// while it waits without losing anything.
+///
+/// The buffer has room for what came and no more: clients that send a head byte by byte are many at
+/// times, and are not to hold much each.
 ///
 /// # Errors
 /// The connection failed.
 pub(crate) async fn fill(stream: &Stream, buf: &mut Vec<u8>) -> io::Result<usize> {
     loop {
         stream.readable().await?;
-        buf.reserve(READ);
-        match stream.try_read_buf(buf) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        let read = SCRATCH.with_borrow_mut(|scratch| {
+            let read = stream.try_read(scratch)?;
+            buf.extend_from_slice(scratch.get(..read).unwrap_or_default());
+            Ok(read)
+        });
+        match read {
+            Err(error) if is_not_yet(&error) => {
                 if buf.is_empty() {
                     // A connection that waits holds no memory.
                     *buf = Vec::new();
@@ -45,6 +57,10 @@ pub(crate) async fn fill(stream: &Stream, buf: &mut Vec<u8>) -> io::Result<usize
             read => return read,
         }
     }
+}
+
+fn is_not_yet(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 /// Writes everything. What the gateway says on its own account is not metered.

@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tollgate_types::{
-    BootId, Clock, ConnectionId, Directory, Exit, ExitId, ExitKind, GatewayId, LeaseDenied, Payer, Refusal,
-    StaticProtocol, Unavailable,
+    BootId, Clock, ConnectionId, Directory, Exit, ExitId, GatewayId, LeaseDenied, Refusal, StaticProtocol,
+    Unavailable,
 };
 use tollgate_wire::http::Limits;
 use tollgate_wire::target::Target;
-use tollgate_wire::username::{self, RouteParams};
+use tollgate_wire::username;
 
 use crate::admit::{Guest, Guests, Places, Ticket};
 use crate::attempts::{Attempts, Login, Look};
@@ -27,7 +27,7 @@ use crate::certs::Certificates;
 use crate::client::Entrance;
 use crate::config::GatewayConfig;
 use crate::control::Control;
-use crate::dial::{Blame, DialError, Dialer, Upstream};
+use crate::dial::Dialer;
 use crate::forward::denial;
 use crate::funds::Funds;
 use crate::guard::Guard;
@@ -43,22 +43,17 @@ use crate::purses::Purses;
 use crate::refuse::{Notes, Refused, collect};
 use crate::resolve::Resolver;
 use crate::revoke;
-use crate::route::{Condition, Draw, SessionKey, route};
 use crate::seats::{Seat, Seats};
 use crate::session_file::SessionFile;
 use crate::sessions::Sessions;
 use crate::spare::Spare;
-use crate::standing::{LeftOut, Standing, Standings};
 use crate::start::{StartError, bind, inherit_static};
 use crate::statics;
 use crate::stats::Stats;
 use crate::tally::Tallies;
-use crate::udp::Outlet;
 
 /// How often a control plane that is away is tried at the start.
 const RECOVER_AGAIN: Duration = Duration::from_millis(500);
-/// How often exits are chosen for one request that are full when they are tried.
-const ROUTE_AGAIN: u32 = 16;
 /// How long connections that must end may take to do so.
 const LAST_CONNECTIONS: Duration = Duration::from_secs(2);
 
@@ -96,6 +91,8 @@ pub struct Gateway<C: Control> {
 pub struct Presence {
     /// Client connections, those included that have not said yet who they are.
     pub clients: usize,
+    /// Admitted connections.
+    pub connections: usize,
     /// Accounts with admitted connections.
     pub accounts: usize,
     /// Sub-accounts, listed addresses and static proxies with admitted connections.
@@ -118,10 +115,10 @@ pub(crate) struct Shared<C: Control> {
     /// What belongs to static proxies here.
     pub(crate) grounds: Arc<Grounds>,
     pub(crate) dialer: Arc<Dialer>,
-    health: Arc<Health>,
+    pub(crate) health: Arc<Health>,
     /// Where there is one, TLS is spoken to clients.
     pub(crate) certificates: Option<Arc<Certificates>>,
-    sessions: Arc<Sessions>,
+    pub(crate) sessions: Arc<Sessions>,
     session_file: Arc<SessionFile>,
     attempts: Attempts,
     places: Arc<Places>,
@@ -137,7 +134,7 @@ pub(crate) struct Shared<C: Control> {
     seats: Arc<Seats>,
     notes: Notes,
     random: Mutex<StdRng>,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -265,6 +262,7 @@ impl<C: Control> Gateway<C> {
         let (callers, accounts) = self.shared.places.count();
         Presence {
             clients: self.shared.seats.taken(),
+            connections: self.shared.live.count(),
             accounts,
             callers,
             addresses: self.shared.guests.count(),
@@ -523,9 +521,10 @@ impl<C: Control> Shared<C> {
         target: &Target,
         protocol: &'static str,
     ) -> Result<Ticket, Refused> {
+        let stopped = || Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped");
         // While the gateway drains, who was accepted before is served.
-        if *self.phase.borrow() == Phase::Stopped {
-            return Err(Refused::caller(&caller, Refusal::Unavailable, "the gateway has stopped"));
+        if self.has_stopped() {
+            return Err(stopped());
         }
         let place = self.places.take(&caller, &self.limits(), Instant::now()).map_err(|limit| {
             self.stats.limited(limit);
@@ -548,117 +547,11 @@ impl<C: Control> Shared<C> {
             since: self.clock.now(),
         };
         let live = self.live.enter(info, funds.clone(), caller.admission.clone(), self.stats.clone());
+        // Looked at after it is in: either it is found by who cuts all of them, or the stop is found here.
+        if self.has_stopped() {
+            return Err(stopped());
+        }
         Ok(Ticket { caller, funds, live, place })
-    }
-
-    /// Connects to the target for an admitted caller: by an exit that matches, or from his static
-    /// proxy's address.
-    pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
-        let dialled = match &ticket.caller.service {
-            Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
-        };
-        let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
-        if let Some(exit) = upstream.exit {
-            ticket.live.set_exit(exit);
-        }
-        Ok(upstream)
-    }
-
-    async fn dial(
-        &self,
-        payer: &Payer,
-        params: &RouteParams,
-        target: &Target,
-    ) -> Result<Upstream, DialError> {
-        let key = SessionKey::of(payer, params);
-        let upstream = self.dial_routed(payer, params, key, target).await?;
-        if let (Some(key), Some(exit)) = (key, upstream.exit) {
-            self.sessions.served_by(key, exit);
-        }
-        Ok(upstream)
-    }
-
-    /// Where the datagrams of an admitted caller leave from: a direct exit, for datagrams do not pass
-    /// through others, or his static proxy's address.
-    pub(crate) fn outlet(&self, ticket: &Ticket) -> Result<Outlet, Refused> {
-        let opened = match &ticket.caller.service {
-            Service::Metered { payer, route } => self.direct_outlet(payer, route),
-            Service::Static(entry) => self.dialer.outlet_from(entry.exit_ip),
-        };
-        let outlet = opened.map_err(|error| Refused::unreached(&ticket.caller, error))?;
-        if let Some(exit) = outlet.exit {
-            ticket.live.set_exit(exit);
-        }
-        Ok(outlet)
-    }
-
-    fn direct_outlet(&self, payer: &Payer, params: &RouteParams) -> Result<Outlet, DialError> {
-        let directory = self.directory();
-        let direct = |exit: &&Arc<Exit>| matches!(exit.kind, ExitKind::Direct { .. });
-        let pool = directory.exits.of(payer.proxy_type).iter();
-        let direct: HashSet<ExitId> = pool.filter(direct).map(|exit| exit.id).collect();
-        let key = SessionKey::of(payer, params);
-        let among = Among { moment: self.moment(), may_serve: &direct };
-        let exits = self.route_by(payer, params, key, &among)?;
-        let outlet = self.dialer.outlet(&exits, payer.account)?;
-        if let (Some(key), Some(exit)) = (key, outlet.exit) {
-            self.sessions.served_by(key, exit);
-        }
-        Ok(outlet)
-    }
-
-    fn moment(&self) -> Moment<'_> {
-        Moment { standings: self.health.standings(), now: Instant::now(), health: &self.health }
-    }
-
-    /// Dials by the exits that are chosen, and chooses anew where a crowd was quicker.
-    async fn dial_routed(
-        &self,
-        payer: &Payer,
-        params: &RouteParams,
-        key: Option<SessionKey>,
-        target: &Target,
-    ) -> Result<Upstream, DialError> {
-        let mut tries = 0;
-        loop {
-            let exits = self.route(payer, params, key)?;
-            tries += 1;
-            match self.dialer.dial(&exits, target, params, payer.account).await {
-                Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
-                dialled => return dialled,
-            }
-        }
-    }
-
-    /// The exits to try for a payer, best first.
-    fn route(
-        &self,
-        payer: &Payer,
-        params: &RouteParams,
-        key: Option<SessionKey>,
-    ) -> Result<Vec<Arc<Exit>>, DialError> {
-        self.route_by(payer, params, key, &self.moment())
-    }
-
-    /// The same under a condition of the caller's.
-    fn route_by(
-        &self,
-        payer: &Payer,
-        params: &RouteParams,
-        key: Option<SessionKey>,
-        condition: &impl Condition,
-    ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let draw = match key {
-            Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
-            None => Draw::Any(self.random()),
-        };
-        let exits = route(&self.directory(), payer, params, draw, condition);
-        if exits.is_empty() {
-            let detail = "no exit that matches what was asked for is healthy and has room";
-            return Err(DialError::new(Blame::Target, Refusal::NoExit, detail));
-        }
-        Ok(exits)
     }
 
     /// A request was refused.
@@ -671,6 +564,10 @@ impl<C: Control> Shared<C> {
     /// Whether nothing new is to be begun. Who was accepted before is still served, once.
     pub(crate) fn is_draining(&self) -> bool {
         *self.phase.borrow() >= Phase::Draining
+    }
+
+    fn has_stopped(&self) -> bool {
+        *self.phase.borrow() == Phase::Stopped
     }
 
     /// Resolves when nothing new is to be begun.
@@ -688,54 +585,22 @@ impl<C: Control> Shared<C> {
     }
 }
 
-/// The exits as they are when one is chosen.
-struct Moment<'h> {
-    standings: Standings,
-    now: Instant,
-    health: &'h Health,
-}
-
-impl Condition for Moment<'_> {
-    fn standing(&self, exit: ExitId) -> Standing {
-        self.standings.of(exit, self.now)
-    }
-
-    fn is_full(&self, exit: &Exit) -> bool {
-        self.health.is_full(exit)
-    }
-}
-
-/// The same where only some come into question.
-struct Among<'h> {
-    moment: Moment<'h>,
-    may_serve: &'h HashSet<ExitId>,
-}
-
-impl Condition for Among<'_> {
-    fn standing(&self, exit: ExitId) -> Standing {
-        if self.may_serve.contains(&exit) {
-            self.moment.standing(exit)
-        } else {
-            Standing::Out(LeftOut::Failures)
-        }
-    }
-
-    fn is_full(&self, exit: &Exit) -> bool {
-        self.moment.is_full(exit)
-    }
-}
-
 fn too_many_attempts() -> TurnedAway {
     let detail = "too many failed logins from this address".to_owned();
     TurnedAway { refusal: Refusal::TooManyAttempts, detail, who: None, failed_login: false }
 }
 
-/// Forgets the health of exits that are gone from the directory.
+/// Forgets the health of exits that are gone from the directory. Changes of anything else in it cost
+/// nothing here.
 async fn tidy(mut directory: watch::Receiver<Arc<Directory>>, health: Arc<Health>) {
+    let mut seen = directory.borrow().exits.clone();
     while directory.changed().await.is_ok() {
-        let configured: HashSet<ExitId> =
-            directory.borrow_and_update().exits.all().map(|exit| exit.id).collect();
-        health.keep(|exit| configured.contains(&exit));
+        let newest = directory.borrow_and_update().exits.clone();
+        if !Arc::ptr_eq(&seen, &newest) {
+            let configured: HashSet<ExitId> = newest.all().map(|exit| exit.id).collect();
+            health.keep(|exit| configured.contains(&exit));
+            seen = newest;
+        }
     }
 }
 
@@ -750,8 +615,4 @@ async fn recover<C: Control>(purses: &Purses<C>) {
 
 fn positive(random: &mut StdRng) -> i64 {
     i64::try_from(random.next_u64() >> 1).unwrap_or(1).max(1)
-}
-
-fn sesstime(params: &RouteParams) -> Duration {
-    Duration::from_secs(60 * u64::from(params.session_minutes))
 }

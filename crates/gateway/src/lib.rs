@@ -63,6 +63,7 @@ mod stream;
 mod tls;
 mod tunnel;
 mod udp;
+mod way_out;
 mod window;
 
 pub use certs::{CertificateError, CertificateFiles};

@@ -46,7 +46,8 @@ pub struct GatewayLimits {
     /// How long a tunnel, or a way to an origin that a client's requests go over, may live in all;
     /// zero = no limit.
     pub max_connection_time: Duration,
-    /// Client connections at once; more are closed as they come.
+    /// Client connections at once; more are closed as they come. One with a UDP association counts
+    /// as two, for the sockets that it has.
     pub max_connections: usize,
     /// Of one account: tunnels, and ways that requests go over.
     pub per_account: Caps,

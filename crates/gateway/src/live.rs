@@ -169,6 +169,11 @@ impl Live {
         views
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.entries().len()
+    }
+
     /// Ends one; answers whether there was one.
     pub(crate) fn close(&self, id: ConnectionId) -> bool {
         let entry = self.entries().get(&id).cloned();

@@ -7,9 +7,11 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::process::{Resource, getrlimit};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -21,11 +23,17 @@ pub(crate) const PIPE_BYTES: usize = SLICE;
 
 /// Pipes at once, each of two file descriptors.
 const MOST_PIPES: usize = 512;
+/// Of all descriptors that the process may have, one pipe to so many: bytes are copied sooner than
+/// that connections are refused for want of them.
+const DESCRIPTORS_PER_PIPE: u64 = 64;
 
 /// Pipes that a thread keeps for the next that need one.
 const SPARE_PIPES: usize = 8;
 
 static PIPES: AtomicUsize = AtomicUsize::new(0);
+
+/// How many there may be here. The limit is raised before the first of them, if at all.
+static MOST: LazyLock<usize> = LazyLock::new(|| most(getrlimit(Resource::Nofile).current));
 
 thread_local! {
     static SPARE: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
@@ -46,7 +54,7 @@ impl Pipe {
     }
 
     fn open() -> Option<Self> {
-        if PIPES.fetch_add(1, Ordering::Relaxed) >= MOST_PIPES {
+        if PIPES.fetch_add(1, Ordering::Relaxed) >= *MOST {
             PIPES.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
@@ -108,8 +116,25 @@ impl Pipe {
     }
 }
 
+/// The pipes that fit into a limit of descriptors.
+fn most(descriptors: Option<u64>) -> usize {
+    let fitting = descriptors.map(|limit| usize::try_from(limit / DESCRIPTORS_PER_PIPE));
+    fitting.map_or(MOST_PIPES, |fitting| fitting.unwrap_or(MOST_PIPES).min(MOST_PIPES))
+}
+
 impl Drop for Pipe {
     fn drop(&mut self) {
         PIPES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipes_leave_descriptors_for_connections() {
+        let limits = [None, Some(1 << 20), Some(20_000), Some(1024), Some(10)];
+        assert_eq!(limits.map(most), [512, 512, 312, 16, 0]);
     }
 }

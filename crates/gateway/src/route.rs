@@ -96,7 +96,7 @@ impl SessionKey {
 /// What is known of the exits at the moment of the choice.
 pub(crate) trait Condition {
     /// Where an exit stands.
-    fn standing(&self, exit: ExitId) -> Standing;
+    fn standing(&self, exit: &Exit) -> Standing;
 
     /// Whether it carries as many connections as it may. Asked of the few that come into question.
     fn is_full(&self, exit: &Exit) -> bool;
@@ -115,7 +115,7 @@ pub(crate) fn route(
     let (mut reachable, mut outliers) = (0_usize, 0_usize);
     let mut best = Best::default();
     for exit in matching() {
-        match condition.standing(exit.id) {
+        match condition.standing(exit) {
             Standing::In(share) => best.offer(exit, draw, share, condition),
             Standing::Out(LeftOut::Outlier) => outliers += 1,
             Standing::Out(LeftOut::Failures) => continue,
@@ -123,7 +123,7 @@ pub(crate) fn route(
         reachable += 1;
     }
     if outliers > reachable / 2 {
-        let is_outlier = |exit: &&Arc<Exit>| condition.standing(exit.id) == Standing::Out(LeftOut::Outlier);
+        let is_outlier = |exit: &&Arc<Exit>| condition.standing(exit) == Standing::Out(LeftOut::Outlier);
         matching().filter(is_outlier).for_each(|exit| best.offer(exit, draw, WHOLE, condition));
     }
     best.places.into_iter().flatten().map(|(_, exit)| exit.clone()).collect()
@@ -299,8 +299,8 @@ mod tests {
     struct Told<S, F>(S, F);
 
     impl<S: Fn(i64) -> Standing, F: Fn(i64) -> bool> Condition for Told<S, F> {
-        fn standing(&self, exit: ExitId) -> Standing {
-            self.0(exit.get())
+        fn standing(&self, exit: &Exit) -> Standing {
+            self.0(exit.id.get())
         }
 
         fn is_full(&self, exit: &Exit) -> bool {

@@ -60,6 +60,8 @@ impl Sessions {
         let fresh =
             Window { began: now, ends: now.plus(sesstime), generation: 0, previous: None, exit: None };
         let window = part.entry(key).or_insert(fresh);
+        // Where the clock was set back, a window does not last for longer than from now on.
+        window.began = window.began.min(now);
         // The time may differ from use to use; what the present request asks for holds.
         window.ends = window.began.plus(sesstime);
         if now >= window.ends {
@@ -180,6 +182,17 @@ mod tests {
         assert_eq!(at(25), (1, Some(5), None));
         assert_eq!(at(34), (1, Some(5), None));
         assert_eq!(at(35), (2, None, None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_hold_a_session_on_its_exit() {
+        let sessions = Sessions::new(10);
+        let at = |n| parts(sessions.used(key("x"), TEN_MINUTES, minutes(n)));
+        assert_eq!(at(100_000), (0, None, None));
+        sessions.served_by(key("x"), ExitId::new(5));
+        assert_eq!(at(0), (0, None, Some(5)));
+        assert_eq!(at(9), (0, None, Some(5)));
+        assert_eq!(at(10), (1, Some(5), None));
     }
 
     #[test]

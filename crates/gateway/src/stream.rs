@@ -157,23 +157,6 @@ impl Stream {
         }
     }
 
-    /// Reads behind what a buffer holds, as much as it has capacity for.
-    ///
-    /// # Errors
-    /// As [`try_read`](Self::try_read).
-    pub(crate) fn try_read_buf(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Self::Plain(socket) => {
-                let room = buf.capacity() - buf.len();
-                once(socket, Interest::READABLE, room, || {
-                    Ok(recv(socket, rustix::buffer::spare_capacity(buf), RecvFlags::empty())?.0)
-                })
-            }
-            Self::Tls(side) => side.try_read_buf(buf),
-            Self::Http2(side) => side.try_read_buf(buf),
-        }
-    }
-
     /// Writes what is taken just now.
     ///
     /// # Errors

@@ -11,7 +11,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, BufRead as _, IoSlice, Read as _, Write as _};
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -201,15 +201,6 @@ impl TlsSide {
         session.take(buf)
     }
 
-    /// As of [`Stream`].
-    pub(crate) fn try_read_buf(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        let mut session = self.lock();
-        if !session.has_something() {
-            session.look(&self.socket)?;
-        }
-        session.take_behind(buf)
-    }
-
     /// As of [`Stream`]. What is taken is sent with the next look, if not now.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.write_with(|tls| tls.writer().write(bytes))
@@ -324,20 +315,6 @@ impl Session {
             return if self.is_ended { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
         let read = self.tls.reader().read(buf)?;
-        self.plaintext = self.plaintext.saturating_sub(read);
-        Ok(read)
-    }
-
-    fn take_behind(&mut self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        if self.plaintext == 0 {
-            return self.take(&mut []);
-        }
-        let room = buf.capacity() - buf.len();
-        let mut reader = self.tls.reader();
-        let chunk = reader.fill_buf()?;
-        let read = chunk.len().min(room);
-        buf.extend_from_slice(chunk.get(..read).unwrap_or_default());
-        reader.consume(read);
         self.plaintext = self.plaintext.saturating_sub(read);
         Ok(read)
     }

@@ -1,4 +1,5 @@
-//! File descriptors: each proxied connection takes two, and they are not without end.
+//! File descriptors: each proxied connection takes two (a UDP association four, which is why the
+//! gateway counts it twice), and they are not without end.
 
 use rustix::process::{Resource, Rlimit};
 
@@ -6,7 +7,8 @@ use rustix::process::{Resource, Rlimit};
 const PER_CONNECTION: u64 = 2;
 /// What is left for everything else, whatever the limit: listeners, the database, logs.
 const OTHERS: u64 = 64;
-/// One in so many is left for what grows with traffic: names being resolved, pipes, the API's clients.
+/// One in so many is left for what grows with traffic: names being resolved, the API's clients, and
+/// pipes, which the gateway has half of it for at most.
 const SHARE_OF_OTHERS: u64 = 16;
 
 /// The usual limit is 1024: takes what the system allows.

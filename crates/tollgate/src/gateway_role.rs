@@ -282,9 +282,10 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     let drops: Vec<_> = stats.drops().map(|(why, count)| (why.as_str(), count)).collect();
     let exits = gateway.exit_status();
     let healthy = exits.iter().filter(|(_, status)| status.healthy).count();
+    let presence = gateway.presence();
     let counters = |name, help, values| Reading { name, help, kind: Kind::Counter, values };
     let mut readings = vec![
-        gauge("gateway_connections", "Live proxied connections", gateway.connections().len() as u64),
+        gauge("gateway_connections", "Live proxied connections", presence.connections as u64),
         gauge("gateway_exits_healthy", "Exits that connections are sent through", healthy as u64),
         gauge(
             "gateway_exits_left_out",
@@ -317,7 +318,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         ),
     ];
     readings.extend(readings_of_statics(stats));
-    readings.extend(limit_metrics::readings(stats, gateway.presence(), &gateway.limits()));
+    readings.extend(limit_metrics::readings(stats, presence, &gateway.limits()));
     readings
 }
 

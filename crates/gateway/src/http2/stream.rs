@@ -103,12 +103,6 @@ impl Http2Stream {
     }
 
     /// The same.
-    pub(crate) fn try_read_buf(&self, buf: &mut Vec<u8>) -> io::Result<usize> {
-        let room = buf.capacity() - buf.len();
-        self.incoming().take(room, |taken, _| buf.extend_from_slice(taken))
-    }
-
-    /// The same.
     pub(crate) fn peek(&self) -> Pending {
         let incoming = self.incoming();
         match (incoming.pieces.is_empty(), incoming.is_ended) {

@@ -41,6 +41,7 @@ use crate::identify::Caller;
 use crate::limits::Caps;
 use crate::meter::Broke;
 use crate::refuse::Refused;
+use crate::seats::Seat;
 use crate::serve::refuse_socks;
 use crate::tunnel::close_gently;
 
@@ -59,6 +60,8 @@ struct Granted {
     /// Where the client is told to send its datagrams to.
     told: SocketAddr,
     _place: Place,
+    /// A second one: the client's socket and the association's are as many as two connections'.
+    _seat: Seat,
 }
 
 /// How an association ended.
@@ -103,6 +106,10 @@ async fn grant<C: Control>(client: &Client, caller: Caller, gw: &Shared<C>) -> R
         gw.associations.take_within(&caller, Caps::default(), at_once, Instant::now()).map_err(|_| {
             Refused::caller(&caller, Refusal::TooManyConnections, "too many UDP associations at once")
         })?;
+    let seat = gw.seat().ok_or_else(|| {
+        let detail = "the gateway is at its limit of connections";
+        Refused::caller(&caller, Refusal::Unavailable, detail)
+    })?;
     let ticket = gw.admit(caller, client.peer, &ANYWHERE, "socks5-udp").await?;
     let outlet = gw.outlet(&ticket)?;
     let no_relay = |_| {
@@ -112,7 +119,7 @@ async fn grant<C: Control>(client: &Client, caller: Caller, gw: &Shared<C>) -> R
     let local = client.io.stream.local_addr().map_err(no_relay)?;
     let relay = outlet::relay_at(without_mapping(local)).map_err(no_relay)?;
     let told = told(relay.local_addr().map_err(no_relay)?, client.entrance, gw.config.udp_public_address);
-    Ok(Granted { ticket, relay, outlet, told, _place: place })
+    Ok(Granted { ticket, relay, outlet, told, _place: place, _seat: seat })
 }
 
 /// Tells the client where to send its datagrams to, and relays them. When this returns the ports are
@@ -123,7 +130,7 @@ async fn relay<C: Control>(
     port: Option<u16>,
     gw: &Arc<Shared<C>>,
 ) -> Ended {
-    let Granted { ticket, relay, outlet, told, _place } = granted;
+    let Granted { ticket, relay, outlet, told, _place, _seat } = granted;
     if say(&client.io.stream, &socks5::reply(Rep::Succeeded, told)).await.is_err() {
         return Ended::Closed;
     }

@@ -467,3 +467,47 @@ async fn a_listed_address_needs_no_credentials_and_the_operator_ends_what_he_lik
     assert!(association.is_dead().await);
     assert_eq!(world.settled_of(None, ProxyType::Residential).await, 8);
 }
+
+#[tokio::test]
+async fn datagrams_of_a_session_do_not_move_its_connections_off_an_upstream_proxy() {
+    let upstream = origin(|mut client| async move {
+        client.head().await;
+        client.say("HTTP/1.1 200 OK\r\n\r\nby the upstream").await;
+    })
+    .await;
+    let kind = ExitKind::Http { address: upstream.to_string(), credentials: None };
+    let exits = vec![exit(1, ProxyType::Residential, kind), direct(2, ProxyType::Residential)];
+    let world = World::with(exits, |_| ()).await;
+    let target = origin(|mut client| async move { client.say("straight").await }).await;
+    let mut seen = std::collections::HashSet::new();
+    for session in 0..20 {
+        // As many sessions as it takes for some to be on either exit.
+        let user = format!("alice-session-s{session}");
+        let mut said = Vec::new();
+        for _ in 0..2 {
+            let (mut tunnel, rep, _) = ask(&world, &user, 1, &target.to_string()).await;
+            assert_eq!(rep, 0);
+            said.push(String::from_utf8(tunnel.rest().await).unwrap());
+            let (association, rep, _) = ask(&world, &user, 3, "0.0.0.0:0").await;
+            assert_eq!(rep, 0);
+            drop(association);
+        }
+        assert_eq!(said[0], said[1], "{user}");
+        seen.insert(said.remove(0));
+    }
+    assert_eq!(seen.len(), 2, "{seen:?}");
+}
+
+#[tokio::test]
+async fn an_association_counts_as_two_connections_for_the_sockets_that_it_has() {
+    let world = lab(|config| config.limits.max_connections = 3).await;
+    let association = Association::open(&world).await;
+    let clients = || world.gateway.presence().clients;
+    assert_eq!(clients(), 2);
+    let (second, rep, _) = ask(&world, "alice", 3, "0.0.0.0:0").await;
+    assert_eq!(rep, 1, "there is no room for its sockets");
+    drop((association, second));
+    eventually("all seats are free", || clients() == 0).await;
+    let (_client, rep, _) = ask(&world, "alice", 3, "0.0.0.0:0").await;
+    assert_eq!((rep, clients()), (0, 2));
+}

@@ -164,7 +164,7 @@ section! {
         /// in all; 0s = as long as it likes.
         max_connection_time: Duration = "0s" live,
         /// Client connections at once; fewer where there are not two file descriptors for each. Each
-        /// HTTP/2 request counts as one more.
+        /// HTTP/2 request, and each UDP association, counts as one more.
         max_connections: usize = "20000" live,
         /// Connections at once of one account; 0 = no limit.
         max_connections_per_account: u32 = "0" live,
