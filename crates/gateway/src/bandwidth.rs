@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use crate::meter::SLICE;
@@ -39,6 +39,8 @@ pub(crate) struct Bucket {
     /// A permit for each byte that may flow now. Who waits is served in order.
     bytes: Semaphore,
     fill: Mutex<Fill>,
+    /// The rate is another one: turns are of another size now.
+    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -59,15 +61,19 @@ impl Bucket {
         let fill = Fill { until: Instant::now(), rest: 0, waiting: 0, is_pumped: false };
         let rate = effective(rate);
         let bytes = Semaphore::new(capacity(rate));
-        Self { rate: AtomicU64::new(rate), bytes, fill: Mutex::new(fill) }
+        Self { rate: AtomicU64::new(rate), bytes, fill: Mutex::new(fill), changed: Notify::new() }
     }
 
-    /// Has it fill at another rate from now on. Who waits for a limit that is gone waits no longer.
+    /// Has it fill at another rate from now on. Who waits, waits for a turn at that rate: at once for
+    /// a limit that is gone, and for no more than there is now to be had of one that is narrower.
     pub(crate) fn set_rate(&self, rate: u64) {
+        let rate = effective(rate);
         let mut fill = self.fill();
         self.top_up(&mut fill, Instant::now());
-        self.rate.store(effective(rate), Ordering::Relaxed);
-        self.top_up(&mut fill, Instant::now());
+        if self.rate.swap(rate, Ordering::Relaxed) != rate {
+            self.top_up(&mut fill, Instant::now());
+            self.changed.notify_waiters();
+        }
     }
 
     /// Whether it has nothing to remember.
@@ -113,20 +119,30 @@ impl Bucket {
     }
 
     /// Waits for this connection's turn and takes up to so many bytes.
-    async fn next(self: &Arc<Self>, want: usize) -> Taken<'_> {
-        let want = match self.rate() {
-            0 => want,
-            rate => want.min(turn(rate)),
-        };
-        let taken = self.take(want);
-        if taken > 0 {
-            return Taken { bucket: self, bytes: taken };
+    async fn next(self: &Arc<Self>, most: usize) -> Taken<'_> {
+        let mut waiting = None;
+        loop {
+            // Before the rate is looked at: from here on no change is missed.
+            let changed = self.changed.notified();
+            let want = match self.rate() {
+                0 => most,
+                rate => most.min(turn(rate)),
+            };
+            let taken = self.take(want);
+            if taken > 0 {
+                return Taken { bucket: self, bytes: taken };
+            }
+            waiting.get_or_insert_with(|| Waiting::in_line(self));
+            tokio::select! {
+                taken = self.bytes.acquire_many(permits(want)) => {
+                    if let Ok(taken) = taken {
+                        taken.forget();
+                    }
+                    return Taken { bucket: self, bytes: want };
+                }
+                () = changed => {}
+            }
         }
-        let _waiting = Waiting::in_line(self);
-        if let Ok(taken) = self.bytes.acquire_many(permits(want)).await {
-            taken.forget();
-        }
-        Taken { bucket: self, bytes: want }
     }
 
     /// Lets in what has come since the last time, up to what there is room for.

@@ -178,6 +178,20 @@ async fn a_limit_can_be_set_changed_and_lifted_while_bytes_flow() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_that_is_narrowed_does_not_keep_the_queue_waiting_for_what_was_to_be_had_before() {
+    let buckets = buckets([0, 0, 20 * MB]);
+    for _ in 0..20 {
+        let bulky = throttle(&buckets);
+        tokio::spawn(async move { flow(&bulky, u64::MAX, SLICE).await });
+    }
+    tokio::time::sleep(SECOND).await;
+    let narrow = 100_000;
+    buckets[2].set_rate(narrow);
+    let took = time_of(&throttle(&buckets), 1, 1).await;
+    assert!(took <= worth_of(22 * turn(narrow), narrow), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn waits_are_counted() {
     let stats = Arc::new(Stats::default());
     let throttle = Throttle::new(buckets([MB, 0, 0]), stats.clone());

@@ -406,13 +406,13 @@ async fn funds_that_end_are_spent_to_the_last_byte_by_all_streams_together() {
 async fn a_target_that_has_said_all_still_hears_all_of_a_stream() {
     let secured = Secured::lab().await;
     let much = 8 * 1024 * 1024 + 1;
-    let (tells, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tells, mut told) = tokio::sync::mpsc::channel(1);
     let target = origin(move |mut client| {
         let tells = tells.clone();
         async move {
             client.stream.write_all(&pattern(much)).await.unwrap();
             client.finish().await;
-            let _ = tells.send(client.rest().await == pattern(much));
+            let _ = tells.send(client.rest().await == pattern(much)).await;
         }
     })
     .await

@@ -296,13 +296,13 @@ async fn funds_that_end_under_tls_are_spent_to_the_last_byte_by_both_directions_
 async fn a_target_that_has_said_all_still_hears_all_under_tls() {
     let secured = Secured::lab().await;
     let much = 8 * 1024 * 1024 + 1;
-    let (tells, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (tells, mut told) = tokio::sync::mpsc::channel(1);
     let target = origin(move |mut client| {
         let tells = tells.clone();
         async move {
             client.stream.write_all(&pattern(much)).await.unwrap();
             client.finish().await;
-            let _ = tells.send(client.rest().await == pattern(much));
+            let _ = tells.send(client.rest().await == pattern(much)).await;
         }
     })
     .await;
