@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tollgate_types::ProxyType;
 
-use crate::secure::{Secured, held_back, pattern};
+use crate::secure::{Secured, held_back, pattern, says_all_first};
 use crate::world::{ALICE, ALICE_ID, BOB, BOB_ID, PATIENCE, echo, eventually, http_origin, origin};
 
 impl Secured {
@@ -277,7 +277,6 @@ async fn a_body_of_unknown_length_arrives_in_chunks_and_one_of_known_length_as_i
             secured.world.gateway.stats().bytes_up.load(Ordering::Relaxed) > 5
         })
         .await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
         send.send_data(Bytes::from_static(b" world"), true).unwrap();
         let mut response = answer(response).await;
         let body = rest(response.body_mut()).await.unwrap();
@@ -406,17 +405,8 @@ async fn funds_that_end_are_spent_to_the_last_byte_by_all_streams_together() {
 async fn a_target_that_has_said_all_still_hears_all_of_a_stream() {
     let secured = Secured::lab().await;
     let much = 8 * 1024 * 1024 + 1;
-    let (tells, mut told) = tokio::sync::mpsc::channel(1);
-    let target = origin(move |mut client| {
-        let tells = tells.clone();
-        async move {
-            client.stream.write_all(&pattern(much)).await.unwrap();
-            client.finish().await;
-            let _ = tells.send(client.rest().await == pattern(much)).await;
-        }
-    })
-    .await
-    .to_string();
+    let (target, mut told) = says_all_first(much).await;
+    let target = target.to_string();
     let requests = secured.http2().await;
     let (mut send, mut body) = tunnel(&requests, &target, ALICE).await;
     assert!(rest(&mut body).await.unwrap() == pattern(much));

@@ -296,16 +296,7 @@ async fn funds_that_end_under_tls_are_spent_to_the_last_byte_by_both_directions_
 async fn a_target_that_has_said_all_still_hears_all_under_tls() {
     let secured = Secured::lab().await;
     let much = 8 * 1024 * 1024 + 1;
-    let (tells, mut told) = tokio::sync::mpsc::channel(1);
-    let target = origin(move |mut client| {
-        let tells = tells.clone();
-        async move {
-            client.stream.write_all(&pattern(much)).await.unwrap();
-            client.finish().await;
-            let _ = tells.send(client.rest().await == pattern(much)).await;
-        }
-    })
-    .await;
+    let (target, mut told) = says_all_first(much).await;
     let mut tls = secured.tls(&[]).await.unwrap();
     tls.write_all(connect(&target.to_string(), ALICE).as_bytes()).await.unwrap();
     assert!(head(&mut tls).await.starts_with("HTTP/1.1 200 "));
@@ -336,6 +327,21 @@ async fn hp_47_a_slow_reader_under_tls_holds_the_target_back_and_gets_everything
     assert!(received == pattern(sent), "{} bytes", received.len());
     drop(tls);
     assert_eq!(secured.world.settled().await, sent as u64);
+}
+
+/// A target that says so much and ends, and then tells whether it has heard as much.
+pub(crate) async fn says_all_first(much: usize) -> (SocketAddr, tokio::sync::mpsc::Receiver<bool>) {
+    let (tells, told) = tokio::sync::mpsc::channel(1);
+    let target = origin(move |mut client| {
+        let tells = tells.clone();
+        async move {
+            client.stream.write_all(&pattern(much)).await.unwrap();
+            client.finish().await;
+            let _ = tells.send(client.rest().await == pattern(much)).await;
+        }
+    })
+    .await;
+    (target, told)
 }
 
 /// Waits until nothing more comes down, and tells how much did.
