@@ -94,20 +94,24 @@ impl Link {
         let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
         let down =
             Download { client: &client.stream, upstream, meter, limits, head, may_stay, state: &state };
-        let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut).await;
+        let ended =
+            both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut, client.stream.reset())
+                .await;
         state.conclude(ended, head, reused)
     }
 }
 
-/// Runs both directions until the response is whole or something broke.
+/// Runs both directions until the response is whole or something broke. `reset` resolves when the
+/// client has reset its connection.
 async fn both(
     up: impl Future<Output = Result<(), Failure>>,
     down: impl Future<Output = Result<Final, Failure>>,
     meter: &Meter<'_>,
     cut: impl Future<Output = ()>,
+    reset: impl Future<Output = ()>,
 ) -> Result<Final, Failure> {
     let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
-    let mut cut = std::pin::pin!(cut);
+    let (mut cut, mut reset) = (std::pin::pin!(cut), std::pin::pin!(reset));
     let mut uploading = true;
     loop {
         tokio::select! {
@@ -122,6 +126,7 @@ async fn both(
             response = &mut down => return response,
             () = meter.idle() => return Err(Failure::Flow(Broke::Idle)),
             () = &mut cut => return Err(Failure::Cut),
+            () = &mut reset => return Err(Failure::Flow(Broke::Reading(Way::Up))),
         }
     }
 }

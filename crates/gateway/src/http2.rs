@@ -9,6 +9,7 @@
 //! then has no more requests under way than streams.
 
 mod head;
+mod queue;
 mod stream;
 
 use std::future::poll_fn;
@@ -20,7 +21,6 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request};
@@ -38,6 +38,7 @@ use crate::serve::http2_request;
 use crate::stream::Stream;
 use crate::tls::TlsSide;
 use head::{Asked, asked};
+use queue::Queued;
 use stream::Reading;
 
 pub(crate) use stream::Http2Stream;
@@ -116,7 +117,7 @@ fn builder<C: Control>(gw: &Shared<C>) -> Builder {
 }
 
 async fn serve<C: Control>(
-    mut connection: Connection<Io, Bytes>,
+    mut connection: Connection<Io, Queued>,
     mut requests: Requests<C>,
     first_deadline: Instant,
 ) {
@@ -180,7 +181,7 @@ enum Ended {
 }
 
 impl<C: Control> Requests<C> {
-    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
         // A stream that its peer gave up makes room for the next before its request has ended here.
         let most = usize::try_from(self.gw.config.http2_streams.max(1)).unwrap_or(usize::MAX);
         while self.under_way.len() >= most
@@ -215,7 +216,7 @@ impl<C: Control> Requests<C> {
 /// One request, and the tunnel that it may lead to.
 async fn run<C: Control>(
     request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Queued>,
     source: Source,
     seat: Seat,
     gw: Arc<Shared<C>>,

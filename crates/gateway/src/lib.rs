@@ -31,6 +31,7 @@ mod chain;
 mod client;
 mod config;
 mod dial;
+mod ending;
 mod forward;
 mod gateway;
 mod greet;

@@ -25,7 +25,7 @@ use crate::identify::{Caller, Proof};
 use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::tunnel::{self, Ended};
-use crate::{http2, tls, udp};
+use crate::{ending, http2, tls, udp};
 
 /// What answers a granted CONNECT: no body, no framing, for what follows is the tunnel.
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -94,7 +94,7 @@ pub(crate) async fn refuse_socks<C: Control>(client: &Client, gw: &Shared<C>, re
     gw.refused(refused);
     let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
     if tell(client, &reply, gw).await.is_some() {
-        tunnel::close_gently(&client.io.stream).await;
+        ending::close_gently(&client.io.stream).await;
     }
 }
 
@@ -189,7 +189,7 @@ pub(crate) async fn http2_request<C: Control>(
         },
         Err(error) => {
             refuse_http(&client, None, gw, &bad_head(&error)).await;
-            tunnel::close_gently(&client.io.stream).await;
+            ending::close_gently(&client.io.stream).await;
             None
         }
     }
@@ -238,7 +238,7 @@ async fn answer<C: Control>(
     match next {
         Next::Request => Answered::Request(client),
         Next::Close => {
-            tunnel::close_gently(&client.io.stream).await;
+            ending::close_gently(&client.io.stream).await;
             Answered::Over(None)
         }
         // Without the end of the stream that a gentle close would send first.
@@ -292,7 +292,7 @@ async fn next_request<C: Control>(
         }
     };
     if refuse_http(client, None, gw, &refusal).await == Next::Close {
-        tunnel::close_gently(&client.io.stream).await;
+        ending::close_gently(&client.io.stream).await;
     }
     None
 }
@@ -398,7 +398,7 @@ async fn forward<C: Control>(
             if !reset {
                 return Next::Close;
             }
-            client.io.stream.break_off();
+            ending::break_off(&client.io.stream).await;
             Next::Reset
         }
         Exchanged::Stale => {

@@ -6,7 +6,7 @@
 //! filled it: either way the next one would be in vain, so that readiness is forgotten at once and
 //! the system call that would only say so is saved.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::http2::Http2Stream;
 use crate::socket;
@@ -180,6 +181,38 @@ impl Stream {
             }
             Self::Tls(side) => side.finish(),
             Self::Http2(side) => side.finish(),
+        }
+    }
+
+    /// The connection that the stream has for itself; `None` for a stream of HTTP/2.
+    fn connection(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(side) => Some(side.socket()),
+            Self::Http2(_) => None,
+        }
+    }
+
+    /// Resolves when the peer has reset the connection, whatever it sent before. A stream of HTTP/2
+    /// tells that by [`poll_flush`](Self::poll_flush).
+    pub(crate) async fn reset(&self) {
+        match self.connection() {
+            // Any answer means that the connection is over.
+            Some(socket) => drop(socket.ready(Interest::ERROR).await),
+            None => pending().await,
+        }
+    }
+
+    /// Waits until the peer's system has acknowledged everything that was written, for `patience` at
+    /// most; over HTTP/2, until all of it has left the stream's queue.
+    pub(crate) async fn delivered(&self, patience: Duration) {
+        match self {
+            Self::Http2(side) => drop(timeout(patience, side.sent()).await),
+            Self::Plain(_) | Self::Tls(_) => {
+                if let Some(socket) = self.connection() {
+                    tollgate_sockets::delivered(socket, patience).await;
+                }
+            }
         }
     }
 

@@ -20,15 +20,11 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::ending::{DELIVERY, break_off, break_off_behind, close_gently};
 use crate::meter::{Broke, Grant, Meter, Way};
 use crate::pipe::{PIPE_BYTES, Pipe};
 use crate::stream::{Pending, Stream};
 
-/// How long bytes that were read before the end may take to reach the far side.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a connection that is cut keeps swallowing what its peer still sends, so that the close
-/// does not turn into a reset that destroys bytes on their way to it.
-const LINGER: Duration = Duration::from_millis(500);
 /// After so many bytes a direction lets the other one, and other connections, have their turn.
 const BYTES_PER_TURN: usize = 2 * PIPE_BYTES;
 /// After so long a connection is one that may vanish without a word.
@@ -68,22 +64,14 @@ pub(crate) async fn relay(
     let mut up = Lane::new(Way::Up, client, upstream, meter, early_up);
     let mut down = Lane::new(Way::Down, upstream, client, meter, early_down);
     let ended = flow(&mut up, &mut down, meter, cut).await;
+    // The way out needs room that a tunnel at rest should not hold.
     match ended {
-        Ended::Done | Ended::Broke(Broke::Idle) => {}
-        // The far side is to see that the near one broke off.
-        Ended::Broke(Broke::Reading(Way::Up)) => upstream.break_off(),
-        Ended::Broke(Broke::Reading(Way::Down)) => client.break_off(),
-        Ended::Broke(Broke::Writing(_)) => Box::pin(linger(client, upstream)).await,
-        Ended::Broke(Broke::Denied(_)) | Ended::Cut => {
-            // Those bytes were granted, and their sender believes them sent.
-            let flushed =
-                async { tokio::join!(poll_fn(|cx| up.poll_flush(cx)), poll_fn(|cx| down.poll_flush(cx))) };
-            // The way out needs room that a tunnel at rest should not hold.
-            Box::pin(async {
-                let _ = timeout(FLUSH_TIMEOUT, flushed).await;
-                linger(client, upstream).await;
-            })
-            .await;
+        Ended::Done => {}
+        Ended::Broke(Broke::Reading(Way::Up) | Broke::Writing(Way::Down)) => upstream.break_off(),
+        Ended::Broke(Broke::Reading(Way::Down)) => Box::pin(deliver_and_break_off(&mut down)).await,
+        Ended::Broke(Broke::Writing(Way::Up)) => Box::pin(hear_out(&mut down, client)).await,
+        Ended::Broke(Broke::Idle | Broke::Denied(_)) | Ended::Cut => {
+            Box::pin(cut_off(&mut up, &mut down)).await;
         }
     }
     ended
@@ -96,7 +84,8 @@ async fn flow(
     meter: &Meter<'_>,
     mut cut: Pin<&mut impl Future<Output = ()>>,
 ) -> Ended {
-    let upstream = up.to;
+    let (client, upstream) = (up.from, up.to);
+    let mut reset = pin!(client.reset());
     let idle = async {
         if !meter.idle_within(SETTLED).await {
             // Most connections do not live to need it.
@@ -112,39 +101,30 @@ async fn flow(
         match (up.poll(cx, down.ended), down.poll(cx, up.ended)) {
             (Poll::Ready(Err(broke)), _) | (_, Poll::Ready(Err(broke))) => Poll::Ready(Ended::Broke(broke)),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ended::Done),
+            _ if reset.as_mut().poll(cx).is_ready() => Poll::Ready(Ended::Broke(Broke::Reading(Way::Up))),
             _ => idle.as_mut().poll(cx).map(|()| Ended::Broke(Broke::Idle)),
         }
     })
     .await
 }
 
-/// Ends both connections so that all that was written to them still arrives.
-async fn linger(client: &Stream, upstream: &Stream) {
-    client.finish();
-    upstream.finish();
-    let _ = timeout(LINGER, async { tokio::join!(swallow(client), swallow(upstream)) }).await;
+/// The client is told that its target is gone, once it has all that the target said before.
+async fn hear_out(down: &mut Lane<'_>, client: &Stream) {
+    match timeout(DELIVERY, poll_fn(|cx| down.poll(cx, true))).await {
+        Ok(Ok(())) => close_gently(client).await,
+        _ => break_off(client).await,
+    }
 }
 
-/// Ends one connection so that all that was written to it still arrives.
-pub(crate) async fn close_gently(stream: &Stream) {
-    stream.finish();
-    let _ = timeout(LINGER, swallow(stream)).await;
+/// Both sides are told that the tunnel was cut, once they have what was granted: its sender believes it
+/// sent.
+async fn cut_off(up: &mut Lane<'_>, down: &mut Lane<'_>) {
+    tokio::join!(deliver_and_break_off(up), deliver_and_break_off(down));
 }
 
-/// Reads and forgets until the peer ends or breaks off.
-async fn swallow(stream: &Stream) {
-    if matches!(stream, Stream::Http2(_)) {
-        // What was written before its end is sent whatever else comes in on it.
-        return;
-    }
-    while stream.readable().await.is_ok() {
-        let read = SCRATCH.with_borrow_mut(|scratch| stream.try_read(scratch));
-        match read {
-            Ok(1..) => tokio::task::yield_now().await,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => return,
-        }
-    }
+async fn deliver_and_break_off(lane: &mut Lane<'_>) {
+    let to = lane.to;
+    break_off_behind(to, poll_fn(|cx| lane.poll_flush(cx))).await;
 }
 
 /// One direction.

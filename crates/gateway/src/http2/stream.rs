@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
@@ -22,6 +22,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tollgate_wire::Parsed;
 use tollgate_wire::http::{Limits, ResponseHead, response_head};
 
+use super::queue::{Queued, SendQueue};
 use crate::stream::Pending;
 
 /// The most that is asked room for at once.
@@ -39,6 +40,7 @@ const LEFT_OUT: [&str; 6] =
 pub(crate) struct Http2Stream {
     incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
+    queue: Arc<SendQueue>,
     /// What the peer is told where it breaks off.
     broken: Reason,
 }
@@ -69,8 +71,8 @@ enum Piece {
 
 enum Outgoing {
     /// So much of a head has been written.
-    Head(SendResponse<Bytes>, Vec<u8>),
-    Body(SendStream<Bytes>),
+    Head(SendResponse<Queued>, Vec<u8>),
+    Body(SendStream<Queued>),
 }
 
 impl Http2Stream {
@@ -79,12 +81,12 @@ impl Http2Stream {
     pub(crate) fn new(
         body: RecvStream,
         reading: Reading,
-        respond: SendResponse<Bytes>,
+        respond: SendResponse<Queued>,
         broken: Reason,
     ) -> Self {
         let incoming = Incoming { body, reading, pieces: VecDeque::new(), is_ended: false };
         let outgoing = Outgoing::Head(respond, Vec::new());
-        Self { incoming: Mutex::new(incoming), outgoing: Mutex::new(outgoing), broken }
+        Self { incoming: Mutex::new(incoming), outgoing: Mutex::new(outgoing), queue: Arc::default(), broken }
     }
 
     /// As of [`Stream`](crate::stream::Stream).
@@ -181,7 +183,7 @@ impl Http2Stream {
                 if taken.is_empty() && !bytes.is_empty() {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                body.send_data(Bytes::copy_from_slice(taken), false).map_err(failed)?;
+                body.send_data(self.queue.piece(Bytes::copy_from_slice(taken)), false).map_err(failed)?;
                 if taken.len() == bytes.len() {
                     // Room that is not needed is other streams'.
                     body.reserve_capacity(0);
@@ -196,11 +198,21 @@ impl Http2Stream {
         // An error says that the stream is over already.
         match &mut *self.outgoing() {
             Outgoing::Head(respond, _) => respond.send_reset(self.broken),
-            Outgoing::Body(body) => drop(body.send_data(Bytes::new(), true)),
+            Outgoing::Body(body) => drop(body.send_data(self.queue.piece(Bytes::new()), true)),
         }
     }
 
-    /// Breaks off at once.
+    /// Waits until the connection has taken all that was written, the head included.
+    pub(crate) async fn sent(&self) {
+        if let Outgoing::Body(body) = &mut *self.outgoing() {
+            // The head counts nowhere, but goes before what follows it. An error says that the stream
+            // is over already.
+            drop(body.send_data(self.queue.piece(Bytes::new()), false));
+        }
+        self.queue.empty().await;
+    }
+
+    /// Breaks off at once: what the connection has not taken yet is lost.
     pub(crate) fn break_off(&self) {
         match &mut *self.outgoing() {
             Outgoing::Head(respond, _) => respond.send_reset(self.broken),
@@ -292,9 +304,9 @@ impl Incoming {
 
 /// Sends the head of a response; `None` after an interim one, which another head follows.
 fn send_head(
-    respond: &mut SendResponse<Bytes>,
+    respond: &mut SendResponse<Queued>,
     head: &ResponseHead,
-) -> io::Result<Option<SendStream<Bytes>>> {
+) -> io::Result<Option<SendStream<Queued>>> {
     // What HTTP/1.1 says by switching protocols is success here (RFC 8441 §5).
     let status = if head.status == 101 { 200 } else { head.status };
     let mut response = Response::new(());

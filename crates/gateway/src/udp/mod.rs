@@ -34,6 +34,7 @@ use crate::admit::{Place, Ticket};
 use crate::chain::UNSPECIFIED;
 use crate::client::{Client, Entrance, say};
 use crate::control::Control;
+use crate::ending::close_gently;
 use crate::forward::denial;
 use crate::gateway::Shared;
 use crate::greet::AssociateRequest;
@@ -43,7 +44,6 @@ use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::seats::Seat;
 use crate::serve::refuse_socks;
-use crate::tunnel::close_gently;
 
 /// Bytes that a client may send on the TCP connection of its association, which nobody reads. One
 /// that sends more does not know what it is talking to.
