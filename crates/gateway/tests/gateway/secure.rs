@@ -262,7 +262,8 @@ async fn funds_that_end_end_a_tunnel_under_tls_at_the_last_granted_byte() {
     tls.write_all(connect(&target.to_string(), ALICE).as_bytes()).await.unwrap();
     assert!(head(&mut tls).await.starts_with("HTTP/1.1 200 "));
     let mut received = Vec::new();
-    timeout(PATIENCE, tls.read_to_end(&mut received)).await.unwrap().unwrap();
+    let end = timeout(PATIENCE, tls.read_to_end(&mut received)).await.unwrap();
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset, "no closing alert: it was cut");
     assert_eq!(received.len() as u64, funds);
     assert!(received == pattern(received.len()));
     assert_eq!(secured.world.settled().await, funds);
