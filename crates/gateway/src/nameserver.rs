@@ -2,15 +2,20 @@
 //! settings name. What is kept of the answers, and for how long, is decided in [`crate::resolve`].
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig, ResolverOpts,
 };
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RecordType;
+use tokio::time::{Instant, timeout};
 
 use crate::resolve::ResolveError;
 
@@ -50,10 +55,22 @@ impl Told {
     }
 }
 
+/// For how long name servers are asked without EDNS that did not take it.
+const WITHOUT_EDNS: Duration = Duration::from_secs(600);
+
 /// The name servers.
 pub(crate) struct NameServers {
+    /// Asks with an OPT record (EDNS, RFC 6891).
     resolver: TokioResolver,
+    /// Asks without one.
+    plain: TokioResolver,
+    /// How long a question with EDNS may go unanswered before it is also put without.
+    patience: Duration,
+    /// Until when no question carries EDNS, because the servers did not take it.
+    plain_until: Mutex<Option<Instant>>,
 }
+
+type Answered = Result<Lookup, NetError>;
 
 impl NameServers {
     /// These servers; the system's where there are none. `at_once` questions fit at a time, each of
@@ -62,16 +79,21 @@ impl NameServers {
     /// # Errors
     /// The system's configuration cannot be read.
     pub(crate) fn new(servers: &[SocketAddr], timeout: Duration, at_once: usize) -> Result<Self, NetError> {
-        let mut builder = match servers {
-            [] => TokioResolver::builder_tokio()?,
-            servers => {
-                let servers = servers.iter().copied().map(name_server).collect();
-                let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            }
+        let build = |edns| {
+            let mut builder = match servers {
+                [] => TokioResolver::builder_tokio()?,
+                servers => {
+                    let servers = servers.iter().copied().map(name_server).collect();
+                    let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+                    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+                }
+            };
+            adjust(builder.options_mut(), timeout, at_once);
+            builder.options_mut().edns0 = edns;
+            builder.build()
         };
-        adjust(builder.options_mut(), timeout, at_once);
-        Ok(Self { resolver: builder.build()? })
+        let patience = timeout / 4;
+        Ok(Self { resolver: build(true)?, plain: build(false)?, patience, plain_until: Mutex::default() })
     }
 
     /// Asks for the addresses of one family.
@@ -81,9 +103,9 @@ impl NameServers {
             Family::V6 => RecordType::AAAA,
         };
         // The final dot keeps the machine's own search list out of customers' names.
-        match self.resolver.lookup(format!("{name}."), record).await {
+        match self.lookup(&format!("{name}."), record).await {
             Ok(lookup) => {
-                let left = lookup.valid_until().saturating_duration_since(Instant::now());
+                let left = lookup.valid_until().saturating_duration_since(std::time::Instant::now());
                 let addresses = lookup.answers().iter().filter_map(|record| record.data.ip_addr());
                 Told {
                     addresses: Ok(addresses.take(MAX_ADDRESSES).collect()),
@@ -92,6 +114,46 @@ impl NameServers {
             }
             Err(error) => failed(&error),
         }
+    }
+
+    /// Asks with EDNS, and without where that is not taken or not answered for a while (RFC 6891 §7).
+    /// Servers that answer only without are asked without from then on, for a while.
+    async fn lookup(&self, name: &str, record: RecordType) -> Answered {
+        if self.plain_lasts() {
+            return self.plain.lookup(name, record).await;
+        }
+        let mut with = pin!(self.resolver.lookup(name, record));
+        let mut without = pin!(self.plain.lookup(name, record));
+        match timeout(self.patience, with.as_mut()).await {
+            Ok(answer) if !is_edns_not_taken(&answer) => return answer,
+            Ok(_) => return self.note(without.await),
+            Err(_) => {}
+        }
+        tokio::select! {
+            answer = with.as_mut() => {
+                if is_definite(&answer) { answer } else { self.note(without.await) }
+            }
+            answer = without.as_mut() => {
+                if is_definite(&answer) { self.note(answer) } else { with.await }
+            }
+        }
+    }
+
+    /// Notes that an answer came to a question without EDNS, and none to the one with it.
+    fn note(&self, answer: Answered) -> Answered {
+        if is_definite(&answer) {
+            tracing::debug!("the name servers answer without EDNS only");
+            *self.lock() = Some(Instant::now() + WITHOUT_EDNS);
+        }
+        answer
+    }
+
+    fn plain_lasts(&self) -> bool {
+        self.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.plain_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,6 +174,17 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
         connection
     });
     NameServerConfig::new(address.ip(), true, connections.into())
+}
+
+/// Whether the servers say that there are such records, or none.
+fn is_definite(answer: &Answered) -> bool {
+    matches!(answer, Ok(_) | Err(NetError::Dns(DnsError::NoRecordsFound(_))))
+}
+
+/// Whether a server says that it does not understand a question with EDNS.
+fn is_edns_not_taken(answer: &Answered) -> bool {
+    use ResponseCode::{BADVERS, FormErr, NotImp};
+    matches!(answer, Err(NetError::Dns(DnsError::ResponseCode(FormErr | NotImp | BADVERS))))
 }
 
 fn failed(error: &NetError) -> Told {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +50,11 @@ struct NameServer {
 
 impl NameServer {
     async fn that(answer: impl Fn(&str, u16) -> Says + Send + 'static) -> Self {
+        Self::asked_with_edns(move |name, record, _| answer(name, record)).await
+    }
+
+    /// A name server that looks whether it is asked with EDNS.
+    async fn asked_with_edns(answer: impl Fn(&str, u16, bool) -> Says + Send + 'static) -> Self {
         let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let asked = Arc::new(Mutex::new(HashMap::new()));
         let server = Self { address: socket.local_addr().unwrap(), asked: asked.clone() };
@@ -57,7 +63,7 @@ impl NameServer {
             while let Ok((length, peer)) = socket.recv_from(&mut buf).await {
                 let question = Question::parse(&buf[..length]);
                 *asked.lock().unwrap().entry((question.name.clone(), question.record)).or_default() += 1;
-                let says = answer(&question.name, question.record);
+                let says = answer(&question.name, question.record, question.has_edns);
                 tokio::spawn(question.answer(says, socket.clone(), peer));
             }
         });
@@ -79,6 +85,8 @@ impl NameServer {
 }
 
 struct Question {
+    /// Whether it carries an OPT record.
+    has_edns: bool,
     id: [u8; 2],
     raw: Vec<u8>,
     name: String,
@@ -96,7 +104,8 @@ impl Question {
         }
         let record = u16::from_be_bytes([packet[at + 1], packet[at + 2]]);
         let raw = packet[12..at + 5].to_vec();
-        Self { id: [packet[0], packet[1]], raw, name: labels.join("."), record }
+        let has_edns = packet[11] > 0;
+        Self { has_edns, id: [packet[0], packet[1]], raw, name: labels.join("."), record }
     }
 
     async fn answer(self, mut says: Says, socket: Arc<UdpSocket>, peer: SocketAddr) {
@@ -212,6 +221,34 @@ async fn hp_50_a_silent_name_server_is_a_timeout_in_time() {
     let (head, took) = ask(&world, "hangs.example.com", 80).await;
     assert!(head.starts_with("HTTP/1.1 504 ") && head.contains("TIMEOUT"), "{head}");
     assert!((Duration::from_millis(300)..Duration::from_millis(1500)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn name_servers_that_refuse_edns_are_asked_without_it_from_then_on() {
+    const FORMERR: u8 = 1;
+    const NOTIMP: u8 = 4;
+    for refusal in [Says::Failure(FORMERR), Says::Failure(NOTIMP), Says::Nothing] {
+        let with_edns = Arc::new(AtomicUsize::new(0));
+        let counted = with_edns.clone();
+        let server = NameServer::asked_with_edns(move |_, record, has_edns| match record {
+            _ if has_edns => {
+                counted.fetch_add(1, Ordering::Relaxed);
+                refusal.clone()
+            }
+            A => addresses(&["127.0.0.1"]),
+            _ => Says::Records(Vec::new()),
+        })
+        .await;
+        let world = server.world(|_| ()).await;
+        let target = echo().await;
+        let (head, _) = ask(&world, "old.example.com", target.port()).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        let before = with_edns.load(Ordering::Relaxed);
+        assert!(before > 0, "EDNS is tried first");
+        let (head, _) = ask(&world, "older.example.com", target.port()).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(with_edns.load(Ordering::Relaxed), before, "it is remembered");
+    }
 }
 
 #[tokio::test]
