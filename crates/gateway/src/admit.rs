@@ -30,7 +30,7 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// The meter that its bytes pass, which calls it idle after so long without one.
     pub(crate) fn meter(&self, idle_timeout: Duration) -> Meter<'_> {
-        Meter::new(&self.funds, &self.place.throttle, &self.live, idle_timeout)
+        Meter::new(&self.funds, &self.place.throttle, self.live.moved(), idle_timeout)
     }
 }
 

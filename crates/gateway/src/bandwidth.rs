@@ -15,9 +15,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
-use crate::meter::SLICE;
 use crate::stats::Stats;
 
+/// The most that is taken, read and written at once.
+pub(crate) const SLICE: usize = 512 * 1024;
 /// What a bucket holds at most, as time at its rate.
 const BURST: Duration = Duration::from_millis(100);
 /// What one turn in the queue is worth, as time at the bucket's rate; a slice at most.

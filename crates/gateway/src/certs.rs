@@ -18,14 +18,15 @@ use secrecy::{ExposeSecret, SecretSlice};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::tls_side::HTTP2;
+
 /// The largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// The protocols that are spoken over TLS, best first (RFC 7301).
-pub(crate) const HTTP2: &[u8] = b"h2";
+/// HTTP/1.1 as ALPN names it (RFC 7301).
 const HTTP1: &[u8] = b"http/1.1";
 
 /// Where the gateway's certificate is kept, in PEM form.

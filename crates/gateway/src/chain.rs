@@ -2,7 +2,6 @@
 //! upstream says about credentials stays here: no reply and no log line repeats it.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
@@ -12,11 +11,7 @@ use tollgate_wire::http::{self, Limits};
 use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::Target;
 
-use crate::dial::{Blame, DialError};
-use crate::health::ExitTrouble;
-
-/// What stands for an address that is nobody's business.
-pub(crate) const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+use crate::dial_error::{Blame, DialError, ExitTrouble};
 
 /// The most that a SOCKS server says before the tunnel: far more than its longest reply.
 const SOCKS_REPLY_BYTES: usize = 1024;

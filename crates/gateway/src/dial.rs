@@ -19,10 +19,11 @@ use tollgate_wire::target::{Host, Target};
 use tollgate_wire::username::RouteParams;
 
 use crate::chain::{self, Login};
+use crate::dial_error::{Blame, DialError, ExitTrouble, ResolveError};
 use crate::guard::{Blocked, Guard};
-use crate::health::{ExitTrouble, Health, Load, Outcome};
+use crate::health::{Health, Load, Outcome};
 use crate::race::{Leave, race};
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::Resolver;
 use crate::socket;
 use crate::stream::Stream;
 use crate::udp::Outlet;
@@ -58,45 +59,7 @@ impl Upstream {
     /// Where it leaves from, as a SOCKS reply tells it: unspecified through upstream proxies.
     pub(crate) fn bound(&self) -> SocketAddr {
         let socket = self.stream.socket().filter(|_| self.straight);
-        socket.and_then(|socket| socket.local_addr().ok()).unwrap_or(chain::UNSPECIFIED)
-    }
-}
-
-/// Whose failure it was, which decides whether another exit may do better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blame {
-    /// The exit's own. Counts against it; the next one is tried.
-    Exit(ExitTrouble),
-    /// The exit took the request and did not complete it, which may be the target's doing. Counts
-    /// against the exit where others do better; the next one is tried, but a session stays where it
-    /// is while the exit answers others.
-    Doubtful(ExitTrouble),
-    /// The target's (or the customer's): every exit would fail alike.
-    Target,
-    /// The upstream proxy says no without saying whose fault it is. Another exit may do better, but
-    /// a session stays where it is.
-    Unclear,
-    /// Nobody's: the exits that were to be tried were full by then. Others may have room.
-    Crowd,
-}
-
-/// A connection could not be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DialError {
-    pub(crate) refusal: Refusal,
-    pub(crate) detail: String,
-    pub(crate) blame: Blame,
-}
-
-impl DialError {
-    pub(crate) fn new(blame: Blame, refusal: Refusal, detail: impl Into<String>) -> Self {
-        Self { refusal, detail: detail.into(), blame }
-    }
-}
-
-impl From<Blocked> for DialError {
-    fn from(blocked: Blocked) -> Self {
-        Self::new(Blame::Target, blocked.refusal, blocked.detail)
+        socket.and_then(|socket| socket.local_addr().ok()).unwrap_or(socket::UNSPECIFIED)
     }
 }
 

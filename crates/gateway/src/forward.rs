@@ -11,16 +11,17 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tollgate_types::{LeaseDenied, Refusal};
+use tollgate_types::Refusal;
 use tollgate_wire::Parsed;
 use tollgate_wire::body::BodyReader;
 use tollgate_wire::http::{self, Framing, Limits, RequestHead, ResponseHead, Version};
 use tollgate_wire::target::Target;
 
 use crate::admit::Ticket;
-use crate::client::{Buffered, fill, say};
+use crate::buffered::{Buffered, fill, say};
 use crate::dial::Upstream;
-use crate::meter::{Broke, Meter, Way};
+use crate::funds::{Direction, denial};
+use crate::meter::{Broke, Meter};
 use crate::stream::{Pending, Stream};
 
 /// Interim (1xx) responses before the final one.
@@ -115,7 +116,7 @@ async fn both(
                 uploading = false;
                 match uploaded {
                     // An origin may answer and close without reading all of the request.
-                    Ok(()) | Err(Failure::Flow(Broke::Writing(Way::Up)) | Failure::ClientEnded) => {}
+                    Ok(()) | Err(Failure::Flow(Broke::Writing(Direction::Up)) | Failure::ClientEnded) => {}
                     Err(failure) => return Err(failure),
                 }
             }
@@ -201,30 +202,18 @@ impl State {
         match failure {
             Failure::Flow(Broke::Denied(denied)) => Exchanged::Refuse(denied.refusal(), denial(denied)),
             Failure::Flow(Broke::Idle) => Exchanged::Refuse(Refusal::Timeout, "the target did not answer"),
-            Failure::UpstreamEnded | Failure::Flow(Broke::Reading(Way::Down) | Broke::Writing(Way::Up)) => {
+            Failure::UpstreamEnded
+            | Failure::Flow(Broke::Reading(Direction::Down) | Broke::Writing(Direction::Up)) => {
                 Exchanged::Refuse(Refusal::BadGateway, "the target closed the connection without an answer")
             }
             Failure::BadResponse => Exchanged::Refuse(Refusal::BadGateway, "the target's answer is not HTTP"),
             Failure::BadBody => Exchanged::Refuse(Refusal::BadRequest, "the request body is malformed"),
             Failure::Cut
             | Failure::ClientEnded
-            | Failure::Flow(Broke::Reading(Way::Up) | Broke::Writing(Way::Down)) => {
+            | Failure::Flow(Broke::Reading(Direction::Up) | Broke::Writing(Direction::Down)) => {
                 Exchanged::Broken { reset: false }
             }
         }
-    }
-}
-
-/// What a caller is told who has no bytes left.
-pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
-    match denied {
-        LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",
-        LeaseDenied::TrafficLimit => "the traffic limit of the sub-account is reached",
-        LeaseDenied::HeldElsewhere | LeaseDenied::LimitHeldElsewhere => {
-            "the last bytes are held by other connections"
-        }
-        LeaseDenied::Blocked => "the sub-account or the account is blocked",
-        LeaseDenied::Unavailable => "funds cannot be checked just now",
     }
 }
 
@@ -260,7 +249,7 @@ impl Upload<'_> {
             let step = body.advance(buf).map_err(|_| Failure::BadBody)?;
             let take = step.take.min(buf.len());
             let bytes = behind(&mut lead, buf.get(..take).unwrap_or_default());
-            self.meter.send(Way::Up, self.upstream, &bytes).await?;
+            self.meter.send(Direction::Up, self.upstream, &bytes).await?;
             drop(bytes);
             buf.drain(..take);
             if step.done {
@@ -269,7 +258,7 @@ impl Upload<'_> {
                 self.sent.store(true, Ordering::Relaxed);
                 return Ok(());
             }
-            if fill(self.client, buf).await.map_err(|_| Broke::Reading(Way::Up))? == 0 {
+            if fill(self.client, buf).await.map_err(|_| Broke::Reading(Direction::Up))? == 0 {
                 self.upstream.finish();
                 return Err(Failure::ClientEnded);
             }
@@ -374,7 +363,7 @@ impl Download<'_> {
         let blank_line = bytes.split_off(bytes.len().saturating_sub(BLANK_LINE));
         let hop = bytes.split_off(bytes.len().saturating_sub(own));
         self.send(&bytes).await?;
-        say(self.client, &hop).await.map_err(|_| Broke::Writing(Way::Down))?;
+        say(self.client, &hop).await.map_err(|_| Broke::Writing(Direction::Down))?;
         Ok(blank_line)
     }
 
@@ -405,7 +394,7 @@ impl Download<'_> {
             match fill(self.upstream, buf).await {
                 Ok(0) => return body.finish().map_err(|_| Failure::UpstreamEnded),
                 Ok(_) => {}
-                Err(_) => return Err(Broke::Reading(Way::Down).into()),
+                Err(_) => return Err(Broke::Reading(Direction::Down).into()),
             }
         }
     }
@@ -414,11 +403,11 @@ impl Download<'_> {
         match fill(self.upstream, buf).await {
             Ok(0) => Err(Failure::UpstreamEnded),
             Ok(_) => Ok(()),
-            Err(_) => Err(Broke::Reading(Way::Down).into()),
+            Err(_) => Err(Broke::Reading(Direction::Down).into()),
         }
     }
 
     async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(self.meter.send_noting(Way::Down, self.client, bytes, &self.state.relayed).await?)
+        Ok(self.meter.send_noting(Direction::Down, self.client, bytes, &self.state.relayed).await?)
     }
 }

@@ -4,9 +4,17 @@ use std::sync::Arc;
 
 use tollgate_types::LeaseDenied;
 
-use crate::meter::Way;
 use crate::purse::Purse;
 use crate::tally::Tally;
+
+/// A direction, seen from the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// From the customer to the target; counted when written upstream.
+    Up,
+    /// From the target to the customer; counted when written to him.
+    Down,
+}
 
 /// What every byte of a connection goes on. Both kinds are used by one atomic operation or two each
 /// time, without a lock.
@@ -37,10 +45,10 @@ impl Funds {
     }
 
     /// So many of the taken bytes were forwarded.
-    pub(crate) fn spent(&self, way: Way, bytes: usize) {
+    pub(crate) fn spent(&self, direction: Direction, bytes: usize) {
         match self {
             Self::Purse(purse) => purse.spent(bytes),
-            Self::Tally(tally) => tally.moved(way, bytes),
+            Self::Tally(tally) => tally.moved(direction, bytes),
         }
     }
 
@@ -88,5 +96,18 @@ impl Funds {
             Self::Purse(purse) => purse.cut_after(joined).await,
             Self::Tally(_) => std::future::pending().await,
         }
+    }
+}
+
+/// What a caller is told who has no bytes left.
+pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
+    match denied {
+        LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",
+        LeaseDenied::TrafficLimit => "the traffic limit of the sub-account is reached",
+        LeaseDenied::HeldElsewhere | LeaseDenied::LimitHeldElsewhere => {
+            "the last bytes are held by other connections"
+        }
+        LeaseDenied::Blocked => "the sub-account or the account is blocked",
+        LeaseDenied::Unavailable => "funds cannot be checked just now",
     }
 }

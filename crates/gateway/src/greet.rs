@@ -13,11 +13,12 @@ use tollgate_wire::sniff::{Protocol, sniff};
 use tollgate_wire::socks5::{self, Command, Method, Rep, SocksError};
 use tollgate_wire::target::Target;
 
-use crate::chain::UNSPECIFIED;
-use crate::client::{Client, fill, say};
+use crate::buffered::{fill, say};
+use crate::client::Client;
 use crate::control::Control;
 use crate::gateway::Shared;
 use crate::identify::{Caller, Proof, TurnedAway};
+use crate::socket::UNSPECIFIED;
 
 /// More than the longest message of a SOCKS5 handshake (513 bytes, RFC 1929), and little enough that
 /// it is nobody's buffer.

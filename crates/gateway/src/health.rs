@@ -21,6 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tollgate_types::{AccountId, Exit, ExitId, ProxyType};
 
+use crate::dial_error::ExitTrouble;
 use crate::standing::{LeftOut, Standings};
 use crate::window::{Counts, Window};
 
@@ -37,21 +38,6 @@ const LONGEST_LEAVE: Duration = Duration::from_secs(5 * 60);
 const OUTLIER_ATTEMPTS: u32 = 10;
 /// Probes in a row that take an outlier back before its time.
 const GOOD_PROBES: u32 = 3;
-/// What goes wrong with an exit itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitTrouble {
-    /// It cannot be reached, or its address cannot be resolved.
-    Unreachable,
-    /// It did not answer in time.
-    Silent,
-    /// It does not let the gateway in: its user name or password, or its way of asking for them.
-    LoginRefused,
-    /// It broke off, or does not speak its protocol.
-    Broken,
-    /// The local address to leave from cannot be used.
-    NoLocalAddress,
-}
-
 /// What the operator's list of exits shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ExitStatus {

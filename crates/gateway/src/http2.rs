@@ -30,13 +30,15 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tollgate_wire::http::websocket_key;
 
 use crate::admit::Guest;
-use crate::client::{Buffered, Client, Entrance};
+use crate::buffered::Buffered;
+use crate::client::Client;
 use crate::control::Control;
+use crate::entrance::Entrance;
 use crate::gateway::Shared;
 use crate::seats::Seat;
 use crate::serve::http2_request;
 use crate::stream::Stream;
-use crate::tls::TlsSide;
+use crate::tls_side::TlsSide;
 use head::{Asked, asked};
 use stream::Reading;
 

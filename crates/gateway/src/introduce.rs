@@ -12,8 +12,10 @@ use tokio::time::timeout_at;
 use tollgate_wire::Parsed;
 use tollgate_wire::proxy_protocol::{self, Ends};
 
-use crate::client::{Client, Entrance, fill};
+use crate::buffered::fill;
+use crate::client::Client;
 use crate::control::Control;
+use crate::entrance::Entrance;
 use crate::gateway::Shared;
 
 /// A client as who he is: at once, or, where a front connects for him, when it has said so. `None` where

@@ -15,8 +15,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tollgate_types::ProxyType;
 
-use crate::client::{Buffered, Client, Entrance};
+use crate::buffered::Buffered;
+use crate::client::Client;
 use crate::control::Control;
+use crate::entrance::Entrance;
 use crate::gateway::Shared;
 use crate::introduce::introduce;
 use crate::serve::serve;

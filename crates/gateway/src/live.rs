@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use tollgate_types::{
 };
 
 use crate::funds::Funds;
-use crate::revoke::{Standing, still_admitted};
+use crate::moved::MovedBytes;
+use crate::revoke::still_admitted;
 use crate::stats::Stats;
 
 /// On what grounds a connection was admitted: looked at again whenever the directory changes.
@@ -26,6 +27,17 @@ pub enum Admission {
     Whitelist(WhitelistId),
     /// To a static proxy, as it was then: by its own password, or by its owner's listed address.
     Static(Arc<StaticEntry>, Option<WhitelistId>),
+}
+
+/// Whether the grounds on which a connection was admitted still hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// They hold.
+    Kept,
+    /// They hold until then.
+    Until(Time),
+    /// They do not hold any more.
+    Lost,
 }
 
 /// Of which kind a connection's traffic is.
@@ -98,11 +110,9 @@ struct Entry {
     /// As [`Funds::join`] said.
     joined: u64,
     exit: AtomicI64,
-    bytes_up: AtomicU64,
-    bytes_down: AtomicU64,
+    moved: MovedBytes,
     is_cut: AtomicBool,
     cut: Notify,
-    stats: Arc<Stats>,
 }
 
 /// A connection's place among the live ones, until it is dropped.
@@ -148,11 +158,9 @@ impl Live {
             joined: funds.join(),
             funds,
             exit: AtomicI64::new(0),
-            bytes_up: AtomicU64::new(0),
-            bytes_down: AtomicU64::new(0),
+            moved: MovedBytes::new(stats),
             is_cut: AtomicBool::new(false),
             cut: Notify::new(),
-            stats,
         });
         self.entries().insert(id, entry.clone());
         // Looked at after the entry is in: either a new directory's sweep finds the entry, or the
@@ -208,14 +216,14 @@ impl Live {
         let too_long = info.since.micros().saturating_add(self.longest.load(Ordering::SeqCst));
         self.next_expiry.fetch_min(too_long, Ordering::SeqCst);
         if now.micros() >= too_long && entry.cut() {
-            entry.stats.overtime.fetch_add(1, Ordering::Relaxed);
+            entry.moved.stats.overtime.fetch_add(1, Ordering::Relaxed);
         }
         match still_admitted(newest, info.account, &entry.admission, peer, now) {
-            Standing::Lost => {
+            Right::Lost => {
                 entry.cut();
             }
-            Standing::Kept => {}
-            Standing::Until(end) => {
+            Right::Kept => {}
+            Right::Until(end) => {
                 self.next_expiry.fetch_min(end.micros(), Ordering::SeqCst);
             }
         }
@@ -235,7 +243,7 @@ impl Entry {
     fn cut(&self) -> bool {
         let is_first = !self.is_cut.swap(true, Ordering::SeqCst);
         if is_first {
-            self.stats.cuts.fetch_add(1, Ordering::Relaxed);
+            self.moved.stats.cuts.fetch_add(1, Ordering::Relaxed);
             self.cut.notify_waiters();
         }
         is_first
@@ -247,8 +255,8 @@ impl Entry {
             id: self.id,
             info: self.info.clone(),
             exit: (exit != 0).then(|| ExitId::new(exit)),
-            bytes_up: self.bytes_up.load(Ordering::Relaxed),
-            bytes_down: self.bytes_down.load(Ordering::Relaxed),
+            bytes_up: self.moved.up(),
+            bytes_down: self.moved.down(),
         }
     }
 }
@@ -260,21 +268,14 @@ impl LiveConnection {
         self.entry.id
     }
 
+    /// Counts the bytes that it moves.
+    pub(crate) fn moved(&self) -> &MovedBytes {
+        &self.entry.moved
+    }
+
     /// It leaves through this exit.
     pub(crate) fn set_exit(&self, exit: ExitId) {
         self.entry.exit.store(exit.get(), Ordering::Relaxed);
-    }
-
-    /// So many payload bytes went from the client to the target.
-    pub(crate) fn moved_up(&self, bytes: usize) {
-        self.entry.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.entry.stats.bytes_up.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    /// So many payload bytes went from the target to the client.
-    pub(crate) fn moved_down(&self, bytes: usize) {
-        self.entry.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
-        self.entry.stats.bytes_down.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Resolves when the connection must end: its right or its funds are lost, or the operator or

@@ -9,30 +9,18 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tollgate_types::LeaseDenied;
 
-use crate::bandwidth::Throttle;
-use crate::funds::Funds;
-use crate::live::LiveConnection;
+use crate::bandwidth::{SLICE, Throttle};
+use crate::funds::{Direction, Funds};
+use crate::moved::MovedBytes;
 use crate::stream::Stream;
-
-/// The most that is taken, read and written at once.
-pub(crate) const SLICE: usize = 512 * 1024;
-
-/// A direction, seen from the customer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// From the customer to the target; counted when written upstream.
-    Up,
-    /// From the target to the customer; counted when written to him.
-    Down,
-}
 
 /// Why bytes stopped flowing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broke {
     /// The side that bytes of this direction come from broke off.
-    Reading(Way),
+    Reading(Direction),
     /// The side that bytes of this direction go to takes no more.
-    Writing(Way),
+    Writing(Direction),
     /// No more bytes are granted.
     Denied(LeaseDenied),
     /// Nothing moved for too long.
@@ -43,7 +31,7 @@ pub(crate) enum Broke {
 pub(crate) struct Meter<'t> {
     funds: &'t Funds,
     throttle: &'t Throttle,
-    live: &'t LiveConnection,
+    moved: &'t MovedBytes,
     began: Instant,
     /// When bytes moved last, in microseconds since it began.
     last_moved: AtomicU64,
@@ -61,11 +49,11 @@ impl<'t> Meter<'t> {
     pub(crate) fn new(
         funds: &'t Funds,
         throttle: &'t Throttle,
-        live: &'t LiveConnection,
+        moved: &'t MovedBytes,
         idle_timeout: Duration,
     ) -> Self {
         let (began, last_moved) = (Instant::now(), AtomicU64::new(0));
-        Self { funds, throttle, live, began, last_moved, idle_timeout }
+        Self { funds, throttle, moved, began, last_moved, idle_timeout }
     }
 
     /// Takes up to so many bytes; `None` while none are granted, or none may flow yet.
@@ -113,15 +101,15 @@ impl<'t> Meter<'t> {
     ///
     /// # Errors
     /// As [`Broke`]; what was written until then is counted.
-    pub(crate) async fn send(&self, way: Way, to: &Stream, bytes: &[u8]) -> Result<(), Broke> {
-        self.send_noting(way, to, bytes, &AtomicBool::new(false)).await
+    pub(crate) async fn send(&self, direction: Direction, to: &Stream, bytes: &[u8]) -> Result<(), Broke> {
+        self.send_noting(direction, to, bytes, &AtomicBool::new(false)).await
     }
 
     /// The same, and notes in `began` that the first byte is out: from then on nothing can be taken
     /// back.
     pub(crate) async fn send_noting(
         &self,
-        way: Way,
+        direction: Direction,
         to: &Stream,
         bytes: &[u8],
         began: &AtomicBool,
@@ -136,17 +124,17 @@ impl<'t> Meter<'t> {
             match to.try_write(granted) {
                 Ok(written) => {
                     began.store(true, Ordering::Relaxed);
-                    grant.spend(way, written);
+                    grant.spend(direction, written);
                     rest = rest.get(written..).unwrap_or_default();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     drop(grant);
-                    to.writable().await.map_err(|_| Broke::Writing(way))?;
+                    to.writable().await.map_err(|_| Broke::Writing(direction))?;
                 }
-                Err(_) => return Err(Broke::Writing(way)),
+                Err(_) => return Err(Broke::Writing(direction)),
             }
         }
-        to.flush().await.map_err(|_| Broke::Writing(way))
+        to.flush().await.map_err(|_| Broke::Writing(direction))
     }
 
     /// Resolves when nothing has moved in either direction for the idle time.
@@ -178,13 +166,10 @@ impl<'t> Meter<'t> {
         self.began + Duration::from_micros(self.last_moved.load(Ordering::Relaxed))
     }
 
-    fn moved(&self, way: Way, bytes: usize) {
+    fn moved(&self, direction: Direction, bytes: usize) {
         let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.last_moved.store(now, Ordering::Relaxed);
-        match way {
-            Way::Up => self.live.moved_up(bytes),
-            Way::Down => self.live.moved_down(bytes),
-        }
+        self.moved.add(direction, bytes);
     }
 }
 
@@ -205,11 +190,11 @@ impl Grant<'_> {
     }
 
     /// So many were forwarded.
-    pub(crate) fn spend(&mut self, way: Way, bytes: usize) {
+    pub(crate) fn spend(&mut self, direction: Direction, bytes: usize) {
         let bytes = bytes.min(self.left);
         self.left -= bytes;
-        self.meter.funds.spent(way, bytes);
-        self.meter.moved(way, bytes);
+        self.meter.funds.spent(direction, bytes);
+        self.meter.moved(direction, bytes);
     }
 }
 
@@ -222,6 +207,6 @@ impl Drop for Grant<'_> {
 impl Broke {
     /// Whether it was the upstream that broke off.
     pub(crate) const fn is_upstream(self) -> bool {
-        matches!(self, Self::Reading(Way::Down) | Self::Writing(Way::Up))
+        matches!(self, Self::Reading(Direction::Down) | Self::Writing(Direction::Up))
     }
 }

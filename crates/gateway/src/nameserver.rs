@@ -12,7 +12,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::RecordType;
 
-use crate::resolve::ResolveError;
+use crate::dial_error::ResolveError;
 
 /// The most addresses that are taken of one answer.
 const MAX_ADDRESSES: usize = 16;

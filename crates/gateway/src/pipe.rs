@@ -15,7 +15,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::meter::SLICE;
+use crate::bandwidth::SLICE;
 use crate::stream::once;
 
 /// The room of a pipe, where the system allows it, and so the most that is in one.

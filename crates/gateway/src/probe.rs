@@ -20,7 +20,8 @@ use tollgate_wire::target::Target;
 use tollgate_wire::username::RouteParams;
 
 use crate::chain;
-use crate::dial::{DialError, Dialer, direct_failure, login, outcome, silence_behind, silent_exit};
+use crate::dial::{Dialer, direct_failure, login, outcome, silence_behind, silent_exit};
+use crate::dial_error::DialError;
 use crate::health::{Load, Outcome};
 use crate::race::Leave;
 use crate::stats::Stats;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tollgate_types::{AccountId, Refusal, RefusalNote, SubAccountId};
 
 use crate::control::Control;
-use crate::dial::DialError;
+use crate::dial_error::DialError;
 use crate::identify::{Caller, TurnedAway};
 
 /// Notes that wait to be collected.

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tollgate_types::{AccountId, alternate_families};
 
+use crate::dial_error::ResolveError;
 use crate::nameserver::{Family, NameServers, Told};
 
 /// How long IPv6 addresses are waited for when IPv4 ones are there (RFC 8305 §3).
@@ -28,15 +29,6 @@ const AT_ONCE: usize = 512;
 const AT_ONCE_FOR_ONE: usize = AT_ONCE / 4;
 /// Accounts that are remembered before those that ask for nothing are forgotten.
 const MANY_ASKERS: usize = 1024;
-
-/// Why a name gave no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ResolveError {
-    /// There is no such name, or it has no address, or no server would say.
-    Failed,
-    /// No answer in time.
-    Timeout,
-}
 
 /// The addresses of a name, in the order they should be tried: families alternate, IPv4 first.
 /// Never empty.

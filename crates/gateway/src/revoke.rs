@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tollgate_types::{AccountId, Directory, Time};
 
 use crate::control::Control;
-use crate::live::{Admission, Live};
+use crate::live::{Admission, Live, Right};
 use crate::purses::Purses;
 use crate::statics;
 
@@ -47,17 +47,6 @@ pub(crate) async fn watch<C: Control>(
     }
 }
 
-/// How it stands with the grounds on which a connection was admitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// They hold.
-    Kept,
-    /// They hold until then.
-    Until(Time),
-    /// They do not hold any more.
-    Lost,
-}
-
 /// Whether the grounds on which a connection of an account was admitted still hold.
 pub(crate) fn still_admitted(
     directory: &Directory,
@@ -65,10 +54,10 @@ pub(crate) fn still_admitted(
     admission: &Admission,
     peer: IpAddr,
     now: Time,
-) -> Standing {
-    let kept = |holds: bool| if holds { Standing::Kept } else { Standing::Lost };
+) -> Right {
+    let kept = |holds: bool| if holds { Right::Kept } else { Right::Lost };
     if !directory.accounts.get(&account).is_some_and(|account| account.active) {
-        return Standing::Lost;
+        return Right::Lost;
     }
     match admission {
         Admission::Credentials(id, password) => {
@@ -85,7 +74,7 @@ pub(crate) fn still_admitted(
         }
         Admission::Static(then, listed) => {
             let entry = statics::still_admitted(directory, then, *listed, peer, now);
-            entry.map_or(Standing::Lost, |entry| Standing::Until(entry.expires_at))
+            entry.map_or(Right::Lost, |entry| Right::Until(entry.expires_at))
         }
     }
 }
@@ -137,7 +126,7 @@ mod tests {
         directory.apply(change);
         let by = |admission| {
             let now = Time::from_micros(0);
-            still_admitted(&directory, ACCOUNT, &admission, address(1), now) == Standing::Kept
+            still_admitted(&directory, ACCOUNT, &admission, address(1), now) == Right::Kept
         };
         let credentials = Admission::Credentials(SUB_ACCOUNT, key().tag(b"secret"));
         (by(credentials), by(Admission::Whitelist(ENTRY)))

@@ -13,17 +13,19 @@ use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::Target;
 
 use crate::admit::Ticket;
-use crate::chain::UNSPECIFIED;
-use crate::client::{Client, fill, say};
+use crate::buffered::{fill, say};
+use crate::client::Client;
 use crate::control::Control;
 use crate::dial::Upstream;
-use crate::forward::{Exchanged, Link, denial};
+use crate::forward::{Exchanged, Link};
+use crate::funds::denial;
 use crate::gateway::Shared;
 use crate::greet::{Greeted, greet};
 use crate::http2::Spoken;
 use crate::identify::{Caller, Proof};
 use crate::meter::Broke;
 use crate::refuse::Refused;
+use crate::socket::UNSPECIFIED;
 use crate::tunnel::{self, Ended};
 use crate::{http2, tls, udp};
 

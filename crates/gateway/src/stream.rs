@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::http2::Http2Stream;
 use crate::socket;
-use crate::tls::TlsSide;
+use crate::tls_side::TlsSide;
 
 /// A connection to a peer.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 use tollgate_types::{BootId, GatewayId, StaticProxyId, StaticTraffic, Unavailable};
 
 use crate::control::Control;
-use crate::meter::Way;
+use crate::funds::Direction;
 use crate::purses::{count, lock};
 use crate::report::Trouble;
 use crate::stats::Stats;
@@ -44,10 +44,10 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// So many payload bytes were forwarded.
-    pub(crate) fn moved(&self, way: Way, bytes: usize) {
-        let counter = match way {
-            Way::Up => &self.bytes_up,
-            Way::Down => &self.bytes_down,
+    pub(crate) fn moved(&self, direction: Direction, bytes: usize) {
+        let counter = match direction {
+            Direction::Up => &self.bytes_up,
+            Direction::Down => &self.bytes_down,
         };
         counter.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -165,13 +165,13 @@ mod tests {
         sleep(TICK * 2).await;
         assert!(control.static_reports().is_empty());
         let a = tallies.open(A);
-        a.moved(Way::Up, 10);
-        a.moved(Way::Down, 200);
+        a.moved(Direction::Up, 10);
+        a.moved(Direction::Down, 200);
         sleep(TICK).await;
         let b = tallies.open(B);
-        b.moved(Way::Down, 7);
+        b.moved(Direction::Down, 7);
         sleep(TICK * 3).await;
-        tallies.open(A).moved(Way::Up, 1);
+        tallies.open(A).moved(Direction::Up, 1);
         sleep(TICK).await;
         let told = [traffic(A, 10, 200, 1), traffic(B, 0, 7, 1), traffic(A, 11, 200, 2)];
         assert_eq!(control.static_reports(), told.map(|one| vec![one]));
@@ -183,14 +183,14 @@ mod tests {
         let control = FakeControl::new();
         let tallies = tallies(&control);
         let a = tallies.open(A);
-        a.moved(Way::Up, 5);
+        a.moved(Direction::Up, 5);
         control.set_away(true);
         assert!(tallies.report().await.is_err());
         assert!(control.static_reports().is_empty());
         control.set_away(false);
         control.set_loses_answers(true);
         assert!(tallies.report().await.is_err());
-        a.moved(Way::Up, 5);
+        a.moved(Direction::Up, 5);
         control.set_loses_answers(false);
         tallies.drain().await;
         tallies.drain().await;

@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::meter::{Broke, Grant, Meter, Way};
+use crate::funds::Direction;
+use crate::meter::{Broke, Grant, Meter};
 use crate::pipe::{PIPE_BYTES, Pipe};
 use crate::stream::{Pending, Stream};
 
@@ -65,14 +66,14 @@ pub(crate) async fn relay(
     meter: &Meter<'_>,
     cut: Pin<&mut impl Future<Output = ()>>,
 ) -> Ended {
-    let mut up = Lane::new(Way::Up, client, upstream, meter, early_up);
-    let mut down = Lane::new(Way::Down, upstream, client, meter, early_down);
+    let mut up = Lane::new(Direction::Up, client, upstream, meter, early_up);
+    let mut down = Lane::new(Direction::Down, upstream, client, meter, early_down);
     let ended = flow(&mut up, &mut down, meter, cut).await;
     match ended {
         Ended::Done | Ended::Broke(Broke::Idle) => {}
         // The far side is to see that the near one broke off.
-        Ended::Broke(Broke::Reading(Way::Up)) => upstream.break_off(),
-        Ended::Broke(Broke::Reading(Way::Down)) => client.break_off(),
+        Ended::Broke(Broke::Reading(Direction::Up)) => upstream.break_off(),
+        Ended::Broke(Broke::Reading(Direction::Down)) => client.break_off(),
         Ended::Broke(Broke::Writing(_)) => Box::pin(linger(client, upstream)).await,
         Ended::Broke(Broke::Denied(_)) | Ended::Cut => {
             // Those bytes were granted, and their sender believes them sent.
@@ -149,7 +150,7 @@ async fn swallow(stream: &Stream) {
 
 /// One direction.
 struct Lane<'t> {
-    way: Way,
+    direction: Direction,
     from: &'t Stream,
     to: &'t Stream,
     meter: &'t Meter<'t>,
@@ -185,9 +186,15 @@ enum Step<'t> {
 }
 
 impl<'t> Lane<'t> {
-    fn new(way: Way, from: &'t Stream, to: &'t Stream, meter: &'t Meter<'t>, early: Vec<u8>) -> Self {
+    fn new(
+        direction: Direction,
+        from: &'t Stream,
+        to: &'t Stream,
+        meter: &'t Meter<'t>,
+        early: Vec<u8>,
+    ) -> Self {
         let (held, refill) = (Held::Nothing, None);
-        Self { way, from, to, meter, early, held, refill, full_reads: 0, ended: false }
+        Self { direction, from, to, meter, early, held, refill, full_reads: 0, ended: false }
     }
 
     /// Moves everything until the near side ends, and then says so to the far side; the last
@@ -208,7 +215,7 @@ impl<'t> Lane<'t> {
                 return Poll::Ready(Ok(()));
             }
             let step = if self.early.is_empty() {
-                ready!(self.from.poll_readable(cx)).map_err(|_| Broke::Reading(self.way))?;
+                ready!(self.from.poll_readable(cx)).map_err(|_| Broke::Reading(self.direction))?;
                 self.step()?
             } else {
                 self.send_early()?
@@ -260,7 +267,7 @@ impl<'t> Lane<'t> {
 
     /// The end of the stream costs nothing and must not wait for a grant.
     fn ungranted(&self) -> Result<Step<'t>, Broke> {
-        Ok(match self.from.peek().map_err(|_| Broke::Reading(self.way))? {
+        Ok(match self.from.peek().map_err(|_| Broke::Reading(self.direction))? {
             Pending::Nothing => Step::Nothing,
             Pending::Bytes => Step::Ungranted,
             Pending::End => Step::Ended,
@@ -278,7 +285,7 @@ impl<'t> Lane<'t> {
                     self.write(scratch.get(..read).unwrap_or_default(), grant)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Nothing),
-                Err(_) => Err(Broke::Reading(self.way)),
+                Err(_) => Err(Broke::Reading(self.direction)),
             }
         })
     }
@@ -288,9 +295,9 @@ impl<'t> Lane<'t> {
         let written = match self.to.try_write(bytes) {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(Broke::Writing(self.way)),
+            Err(_) => return Err(Broke::Writing(self.direction)),
         };
-        grant.spend(self.way, written);
+        grant.spend(self.direction, written);
         match bytes.get(written..) {
             None | Some([]) => Ok(Step::Moved(written)),
             Some(rest) => Ok(Step::Waits(Held::Copied { bytes: rest.to_vec(), written: 0, grant })),
@@ -309,7 +316,7 @@ impl<'t> Lane<'t> {
             Err(error) => {
                 pipe.give_back();
                 let nothing = error.kind() == io::ErrorKind::WouldBlock;
-                return if nothing { Ok(Step::Nothing) } else { Err(Broke::Reading(self.way)) };
+                return if nothing { Ok(Step::Nothing) } else { Err(Broke::Reading(self.direction)) };
             }
         };
         if read == 0 {
@@ -333,9 +340,9 @@ impl<'t> Lane<'t> {
     fn drain(&self, to: &TcpStream, pipe: &mut Pipe, grant: &mut Grant<'t>) -> Result<Poll<()>, Broke> {
         while pipe.held() > 0 {
             match pipe.drain(to) {
-                Ok(written) => grant.spend(self.way, written),
+                Ok(written) => grant.spend(self.direction, written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Poll::Pending),
-                Err(_) => return Err(Broke::Writing(self.way)),
+                Err(_) => return Err(Broke::Writing(self.direction)),
             }
         }
         Ok(Poll::Ready(()))
@@ -343,7 +350,7 @@ impl<'t> Lane<'t> {
 
     /// Resolves when nothing is held and the far side's stream holds nothing back.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broke>> {
-        let broke = |_| Broke::Writing(self.way);
+        let broke = |_| Broke::Writing(self.direction);
         while !matches!(self.held, Held::Nothing) {
             ready!(self.to.poll_writable(cx)).map_err(broke)?;
             self.held = match std::mem::replace(&mut self.held, Held::Nothing) {
@@ -360,16 +367,16 @@ impl<'t> Lane<'t> {
         let more = match self.to.try_write(rest) {
             Ok(more) => more,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => return Err(Broke::Writing(self.way)),
+            Err(_) => return Err(Broke::Writing(self.direction)),
         };
-        grant.spend(self.way, more);
+        grant.spend(self.direction, more);
         let written = written + more;
         Ok(if written < bytes.len() { Held::Copied { bytes, written, grant } } else { Held::Nothing })
     }
 
     fn flush_piped(&self, mut pipe: Pipe, mut grant: Grant<'t>) -> Result<Held<'t>, Broke> {
         // Only sockets are spliced to.
-        let Some(to) = self.to.socket() else { return Err(Broke::Writing(self.way)) };
+        let Some(to) = self.to.socket() else { return Err(Broke::Writing(self.direction)) };
         Ok(match self.drain(to, &mut pipe, &mut grant)? {
             Poll::Ready(()) => {
                 pipe.give_back();

@@ -11,7 +11,8 @@ use tollgate_wire::username::RouteParams;
 
 use crate::admit::Ticket;
 use crate::control::Control;
-use crate::dial::{Blame, DialError, Upstream};
+use crate::dial::Upstream;
+use crate::dial_error::{Blame, DialError};
 use crate::gateway::Shared;
 use crate::health::Health;
 use crate::identify::Service;

@@ -6,7 +6,7 @@ use tollgate_types::{
 };
 
 use super::*;
-use crate::revoke::Standing;
+use crate::live::Right;
 
 const OWNER: AccountId = AccountId::new(1);
 const OTHER: AccountId = AccountId::new(2);
@@ -138,7 +138,7 @@ fn an_address_that_is_nobodys_any_more_knows_no_one() {
 }
 
 /// How it stands after a change with a connection by credentials, and with one by address.
-fn standing(change: DirectoryChange, now: Time) -> [Standing; 2] {
+fn standing(change: DirectoryChange, now: Time) -> [Right; 2] {
     let mut directory = directory();
     directory.apply(change);
     [None, Some(LISTED)].map(|listed| {
@@ -149,7 +149,7 @@ fn standing(change: DirectoryChange, now: Time) -> [Standing; 2] {
 
 #[test]
 fn a_right_is_lost_with_what_it_stands_on_and_only_then() {
-    let kept = Standing::Until(LATER);
+    let kept = Right::Until(LATER);
     let changed = |change: &dyn Fn(&mut StaticEntry)| {
         let mut entry = entry();
         change(&mut entry);
@@ -160,23 +160,23 @@ fn a_right_is_lost_with_what_it_stands_on_and_only_then() {
     let listed_by_another = WhitelistEntry { id: LISTED, account: OTHER };
     for (change, expected) in [
         (account(OTHER, false), [kept; 2]),
-        (account(OWNER, false), [Standing::Lost; 2]),
+        (account(OWNER, false), [Right::Lost; 2]),
         (changed(&|_| ()), [kept; 2]),
-        (changed(&|entry| entry.expires_at = much_later), [Standing::Until(much_later); 2]),
-        (changed(&|entry| entry.expires_at = NOW), [Standing::Lost; 2]),
-        (changed(&|entry| entry.listen.set_ip(ip(102))), [Standing::Lost; 2]),
-        (changed(&|entry| entry.listen.set_port(8081)), [Standing::Lost; 2]),
-        (changed(&|entry| entry.exit_ip = ip(103)), [Standing::Lost; 2]),
-        (changed(&|entry| entry.protocol = StaticProtocol::Http), [Standing::Lost; 2]),
-        (changed(&|entry| entry.account = OTHER), [Standing::Lost; 2]),
-        (changed(&|entry| entry.password = key().tag(b"new")), [Standing::Lost, kept]),
-        (changed(&|entry| entry.username = "u2".into()), [Standing::Lost, kept]),
-        (DirectoryChange::StaticGone(PROXY), [Standing::Lost; 2]),
-        (DirectoryChange::WhitelistGone(LISTED), [kept, Standing::Lost]),
-        (DirectoryChange::Whitelist(ip(1), listed_anew), [kept, Standing::Lost]),
-        (DirectoryChange::Whitelist(ip(1), listed_by_another), [kept, Standing::Lost]),
+        (changed(&|entry| entry.expires_at = much_later), [Right::Until(much_later); 2]),
+        (changed(&|entry| entry.expires_at = NOW), [Right::Lost; 2]),
+        (changed(&|entry| entry.listen.set_ip(ip(102))), [Right::Lost; 2]),
+        (changed(&|entry| entry.listen.set_port(8081)), [Right::Lost; 2]),
+        (changed(&|entry| entry.exit_ip = ip(103)), [Right::Lost; 2]),
+        (changed(&|entry| entry.protocol = StaticProtocol::Http), [Right::Lost; 2]),
+        (changed(&|entry| entry.account = OTHER), [Right::Lost; 2]),
+        (changed(&|entry| entry.password = key().tag(b"new")), [Right::Lost, kept]),
+        (changed(&|entry| entry.username = "u2".into()), [Right::Lost, kept]),
+        (DirectoryChange::StaticGone(PROXY), [Right::Lost; 2]),
+        (DirectoryChange::WhitelistGone(LISTED), [kept, Right::Lost]),
+        (DirectoryChange::Whitelist(ip(1), listed_anew), [kept, Right::Lost]),
+        (DirectoryChange::Whitelist(ip(1), listed_by_another), [kept, Right::Lost]),
     ] {
         assert_eq!(standing(change.clone(), NOW), expected, "{change:?}");
     }
-    assert_eq!(standing(account(OTHER, true), LATER), [Standing::Lost; 2]);
+    assert_eq!(standing(account(OTHER, true), LATER), [Right::Lost; 2]);
 }

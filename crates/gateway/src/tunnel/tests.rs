@@ -67,7 +67,7 @@ impl Relayed {
 
 async fn run(client: Stream, upstream: Stream, early: Vec<u8>, funds: Funds, live: LiveConnection) -> Ended {
     let throttle = unlimited();
-    let meter = Meter::new(&funds, &throttle, &live, LONG);
+    let meter = Meter::new(&funds, &throttle, live.moved(), LONG);
     relay(&client, &upstream, early, Vec::new(), &meter, pin!(live.cut())).await
 }
 
@@ -208,7 +208,7 @@ async fn a_side_that_breaks_off_is_seen_to_by_the_other() {
     assert_eq!(read.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
     assert_eq!(
         timeout(LONG, relayed.relay).await.unwrap().unwrap(),
-        Ended::Broke(Broke::Reading(Way::Up)),
+        Ended::Broke(Broke::Reading(Direction::Up)),
         "at {:?}",
         Instant::now()
     );
@@ -222,7 +222,7 @@ async fn a_tunnel_at_rest_takes_little_room() {
     let live = relayed.live.enter(info(relayed.account), funds.clone(), listed, Arc::default());
     let (client, upstream) = (pair::<TcpStream, Stream>().await.1, pair::<TcpStream, Stream>().await.1);
     let throttle = unlimited();
-    let meter = Meter::new(&funds, &throttle, &live, LONG);
+    let meter = Meter::new(&funds, &throttle, live.moved(), LONG);
     let cut = pin!(live.cut());
     let resting = relay(&client, &upstream, Vec::new(), Vec::new(), &meter, cut);
     assert!(size_of_val(&resting) < 1024, "{} bytes", size_of_val(&resting));

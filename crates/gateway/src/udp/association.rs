@@ -23,8 +23,9 @@ use super::names::{Names, Verdict};
 use super::outlet::{self, Family, Outlet};
 use super::peers::Peers;
 use crate::control::Control;
+use crate::funds::Direction;
 use crate::gateway::Shared;
-use crate::meter::{Broke, Meter, Way};
+use crate::meter::{Broke, Meter};
 use crate::stats::Dropped;
 
 /// What a received datagram can have at most: more than any has.
@@ -233,7 +234,7 @@ impl<'a, C: Control> Association<'a, C> {
             return Err(Held { bytes: payload.to_vec(), payload: payload.len(), to: Some(to) });
         };
         match outlet::send_to(socket, payload, to) {
-            Ok(()) => grant.spend(Way::Up, payload.len()),
+            Ok(()) => grant.spend(Direction::Up, payload.len()),
             Err(errno) => self.drop_for(unsent(errno)),
         }
         Ok(())
@@ -304,7 +305,7 @@ impl<'a, C: Control> Association<'a, C> {
         };
         // The socket is the client's alone: nobody answers before it has sent something.
         match outlet::send(&self.relay, wrapped) {
-            Ok(()) => grant.spend(Way::Down, payload),
+            Ok(()) => grant.spend(Direction::Down, payload),
             Err(errno) => self.drop_for(unsent(errno)),
         }
         Ok(())

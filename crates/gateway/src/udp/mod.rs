@@ -31,10 +31,11 @@ use tollgate_wire::target::{Host, Target};
 use self::association::Association;
 pub(crate) use self::outlet::Outlet;
 use crate::admit::{Place, Ticket};
-use crate::chain::UNSPECIFIED;
-use crate::client::{Client, Entrance, say};
+use crate::buffered::say;
+use crate::client::Client;
 use crate::control::Control;
-use crate::forward::denial;
+use crate::entrance::Entrance;
+use crate::funds::denial;
 use crate::gateway::Shared;
 use crate::greet::AssociateRequest;
 use crate::identify::Caller;
@@ -43,6 +44,7 @@ use crate::meter::Broke;
 use crate::refuse::Refused;
 use crate::seats::Seat;
 use crate::serve::refuse_socks;
+use crate::socket::UNSPECIFIED;
 use crate::tunnel::close_gently;
 
 /// Bytes that a client may send on the TCP connection of its association, which nobody reads. One

@@ -1,6 +1,7 @@
 //! Rights and limits change while connections live.
 
 use super::*;
+use crate::funds::Direction;
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_is_lowered_below_use_cuts_connections_and_hands_back() {
@@ -138,8 +139,8 @@ async fn the_operator_lists_and_closes_connections() {
     let account = control.account(1, 1 << 40);
     let run = Run::start(&control).await;
     let (first, second) = (run.connect(account).await, run.connect(account).await);
-    first.live.moved_up(3);
-    first.live.moved_down(4);
+    first.live.moved().add(Direction::Up, 3);
+    first.live.moved().add(Direction::Down, 4);
     let listed: Vec<_> =
         run.live.list().iter().map(|view| (view.id, view.bytes_up, view.bytes_down)).collect();
     assert_eq!(listed, [(first.live.id(), 3, 4), (second.live.id(), 0, 0)]);
