@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::admit::neighbourhood;
+use crate::caps::neighbourhood;
 use crate::limits::GatewayLimits;
 
 /// The most addresses whose failures are remembered.

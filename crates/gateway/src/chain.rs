@@ -1,17 +1,16 @@
 //! The client's side of a handshake with an upstream proxy, HTTP CONNECT or SOCKS5. Whatever an
 //! upstream says about credentials stays here: no reply and no log line repeats it.
 
-use std::io;
-
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpStream;
 use tollgate_types::Refusal;
 use tollgate_wire::Parsed;
 use tollgate_wire::http::{self, Limits};
 use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::Target;
 
+use crate::buffered::{fill, say};
 use crate::dial_error::{Blame, DialError, ExitTrouble};
+use crate::stream::Stream;
 
 /// The most that a SOCKS server says before the tunnel: far more than its longest reply.
 const SOCKS_REPLY_BYTES: usize = 1024;
@@ -29,7 +28,7 @@ pub(crate) struct Login {
 /// # Errors
 /// [`DialError`].
 pub(crate) async fn http(
-    stream: &TcpStream,
+    stream: &Stream,
     target: &Target,
     login: Option<&Login>,
     head_bytes: usize,
@@ -37,7 +36,7 @@ pub(crate) async fn http(
     let credentials = login.map(|login| (login.username.as_str(), login.password.expose_secret()));
     write_all(stream, &http::connect_request(target, credentials)).await?;
     let limits = Limits { head_bytes, ..Limits::default() };
-    let mut answer = Answer::new(stream, head_bytes);
+    let mut answer = Reply::new(stream, head_bytes);
     answer.is_asked = true;
     for _ in 0..MAX_INTERIM {
         let head = answer
@@ -60,11 +59,11 @@ pub(crate) async fn http(
 /// # Errors
 /// [`DialError`].
 pub(crate) async fn socks5(
-    stream: &TcpStream,
+    stream: &Stream,
     target: &Target,
     login: Option<&Login>,
 ) -> Result<Vec<u8>, DialError> {
-    let mut answer = Answer::new(stream, SOCKS_REPLY_BYTES);
+    let mut answer = Reply::new(stream, SOCKS_REPLY_BYTES);
     let method = greet(&mut answer, login.is_some()).await?;
     match (method, login) {
         (socks5::Method::NoAuth, _) => {}
@@ -88,30 +87,30 @@ pub(crate) async fn socks5(
 ///
 /// # Errors
 /// [`DialError`].
-pub(crate) async fn socks5_greeting(stream: &TcpStream, has_login: bool) -> Result<(), DialError> {
-    match greet(&mut Answer::new(stream, SOCKS_REPLY_BYTES), has_login).await? {
+pub(crate) async fn socks5_greeting(stream: &Stream, has_login: bool) -> Result<(), DialError> {
+    match greet(&mut Reply::new(stream, SOCKS_REPLY_BYTES), has_login).await? {
         socks5::Method::NoAuth => Ok(()),
         socks5::Method::UserPass if has_login => Ok(()),
         _ => Err(turned_away()),
     }
 }
 
-async fn greet(answer: &mut Answer<'_>, has_login: bool) -> Result<socks5::Method, DialError> {
+async fn greet(answer: &mut Reply<'_>, has_login: bool) -> Result<socks5::Method, DialError> {
     write_all(answer.stream, &socks5::client_greeting(has_login)).await?;
     answer.next(|buf| socks5::parse_method(buf).map_err(|_| ())).await
 }
 
 /// The bytes an upstream answers with, parsed as they come.
-struct Answer<'s> {
-    stream: &'s TcpStream,
+struct Reply<'s> {
+    stream: &'s Stream,
     buf: Vec<u8>,
     most: usize,
     /// The upstream has been told the target: whether it is to blame for breaking off is not known.
     is_asked: bool,
 }
 
-impl<'s> Answer<'s> {
-    fn new(stream: &'s TcpStream, most: usize) -> Self {
+impl<'s> Reply<'s> {
+    fn new(stream: &'s Stream, most: usize) -> Self {
         Self { stream, buf: Vec::new(), most, is_asked: false }
     }
 
@@ -134,29 +133,15 @@ impl<'s> Answer<'s> {
     }
 
     async fn read(&mut self) -> Result<(), DialError> {
-        loop {
-            self.stream.readable().await.map_err(|_| self.end())?;
-            match self.stream.try_read_buf(&mut self.buf) {
-                Ok(0) => return Err(self.end()),
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Err(self.end()),
-            }
+        match fill(self.stream, &mut self.buf).await {
+            Ok(1..) => Ok(()),
+            Ok(0) | Err(_) => Err(self.end()),
         }
     }
 }
 
-async fn write_all(stream: &TcpStream, bytes: &[u8]) -> Result<(), DialError> {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        stream.writable().await.map_err(|_| broken())?;
-        match stream.try_write(rest) {
-            Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Err(broken()),
-        }
-    }
-    Ok(())
+async fn write_all(stream: &Stream, bytes: &[u8]) -> Result<(), DialError> {
+    say(stream, bytes).await.map_err(|_| broken())
 }
 
 fn refused_by_http(status: u16) -> DialError {

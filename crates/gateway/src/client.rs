@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use tokio::time::Instant;
 
-use crate::admit::Guest;
 use crate::buffered::Buffered;
+use crate::caps::CountedAddress;
 use crate::entrance::Entrance;
-use crate::seats::Seat;
+use crate::slots::Slot;
 
 /// An accepted connection.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub(crate) struct Client {
     pub(crate) entrance: Entrance,
     /// When it was accepted.
     pub(crate) since: Instant,
-    /// Its place among all connections.
-    pub(crate) _seat: Seat,
-    /// And among those of its address, where they are counted.
-    pub(crate) guest: Option<Guest>,
+    /// The slot that it has among all connections.
+    pub(crate) _slot: Slot,
+    /// The count of its address, where addresses are counted.
+    pub(crate) counted: Option<CountedAddress>,
 }

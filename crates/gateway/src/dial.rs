@@ -1,6 +1,5 @@
 //! The one way out: resolve → check → connect to the very address that was checked, from a direct
-//! exit or through an upstream proxy, trying the next exit where one fails by itself; or from a
-//! static proxy's own address, which is no exit.
+//! exit, through an upstream proxy, or from a static proxy's own address, which is no exit.
 //!
 //! **Through upstream proxies** names travel unresolved, so that they are resolved where the traffic
 //! comes out; what can be judged without resolving is refused here (literal closed addresses, names
@@ -9,19 +8,17 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-use tollgate_types::{AccountId, Exit, ExitCredentials, ExitId, ExitKind, Refusal};
+use tollgate_types::{AccountId, Exit, ExitCredentials, ExitKind, Refusal};
 use tollgate_wire::target::{Host, Target};
 use tollgate_wire::username::RouteParams;
 
 use crate::chain::{self, Login};
 use crate::dial_error::{Blame, DialError, ExitTrouble, ResolveError};
 use crate::guard::{Blocked, Guard};
-use crate::health::{Health, Load, Outcome};
 use crate::race::{Leave, race};
 use crate::resolve::Resolver;
 use crate::socket;
@@ -35,85 +32,38 @@ const MAX_ADDRESSES: usize = 6;
 pub(crate) struct Dialer {
     pub(crate) resolver: Resolver,
     pub(crate) guard: Guard,
-    pub(crate) health: Arc<Health>,
     /// For everything together: resolving, connecting, the upstream proxy's handshake, retries.
     pub(crate) connect_timeout: Duration,
     /// The largest head that an upstream proxy may answer with.
     pub(crate) head_bytes: usize,
 }
 
-/// A connection towards the target.
+/// A connection towards a target.
 #[derive(Debug)]
-pub(crate) struct Upstream {
+pub(crate) struct Dialled {
     pub(crate) stream: Stream,
     /// What the target said already while the upstream proxy was answering.
     pub(crate) early: Vec<u8>,
-    /// The exit; `None` for static proxies.
-    pub(crate) exit: Option<ExitId>,
     /// Whether it goes to the target itself, and not through an upstream proxy.
-    straight: bool,
-    _load: Option<Load>,
+    pub(crate) straight: bool,
 }
 
-impl Upstream {
-    /// Where it leaves from, as a SOCKS reply tells it: unspecified through upstream proxies.
-    pub(crate) fn bound(&self) -> SocketAddr {
-        let socket = self.stream.socket().filter(|_| self.straight);
-        socket.and_then(|socket| socket.local_addr().ok()).unwrap_or(socket::UNSPECIFIED)
-    }
-}
+/// A target that may be dialled, as far as that can be said before its name is resolved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Checked<'t>(&'t Target);
 
 impl Dialer {
-    /// Connects to the target by the first exit that can, for an account.
+    /// Checks what can be said of a target before its name is resolved. Nothing else gives what
+    /// [`dial`](Self::dial) needs.
     ///
     /// # Errors
-    /// [`DialError`]: why the last exit that was tried failed; [`Blame::Crowd`] where none could be tried.
-    pub(crate) async fn dial(
-        &self,
-        exits: &[Arc<Exit>],
-        target: &Target,
-        route: &RouteParams,
-        who: AccountId,
-    ) -> Result<Upstream, DialError> {
+    /// The target is closed to customers.
+    pub(crate) fn check<'t>(&self, target: &'t Target) -> Result<Checked<'t>, DialError> {
         self.guard.target(target)?;
-        let deadline = Instant::now() + self.connect_timeout;
-        let mut failed = None;
-        for (index, exit) in exits.iter().enumerate() {
-            let Some(load) = self.health.enter(exit) else { continue };
-            let until = share_of(deadline, exit, exits.len() - index);
-            match self.attempt(exit, target, route, who, until).await {
-                Ok((stream, early, straight)) => {
-                    let (exit, _load) = (Some(exit.id), Some(load));
-                    return Ok(Upstream { stream: stream.into(), early, exit, straight, _load });
-                }
-                Err(error) => {
-                    let next_may = self.may_go_on(exit.id, error.blame, route);
-                    tracing::debug!(exit = %exit.name, refusal = %error.refusal, detail = %error.detail, "an exit failed");
-                    failed = Some(error);
-                    if !next_may || Instant::now() >= deadline {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(failed.unwrap_or_else(|| {
-            DialError::new(Blame::Crowd, Refusal::NoExit, "every matching exit is down or full")
-        }))
+        Ok(Checked(target))
     }
 
-    /// Whether another exit may be tried after a failure.
-    fn may_go_on(&self, exit: ExitId, blame: Blame, route: &RouteParams) -> bool {
-        match blame {
-            Blame::Exit(_) => true,
-            Blame::Target | Blame::Crowd => false,
-            Blame::Unclear => route.session.is_none(),
-            Blame::Doubtful(_) => {
-                route.session.is_none() || !self.health.answers_others(exit, Instant::now())
-            }
-        }
-    }
-
-    /// Connects to the target from a static proxy's own address, which may be routed to this machine
+    /// Connects to a target from a static proxy's own address, which may be routed to this machine
     /// without being configured on it.
     ///
     /// # Errors
@@ -123,77 +73,47 @@ impl Dialer {
         ip: IpAddr,
         target: &Target,
         who: AccountId,
-    ) -> Result<Upstream, DialError> {
-        self.guard.target(target)?;
+    ) -> Result<Dialled, DialError> {
+        self.check(target)?;
         let way = self.direct(target, Leave::FromRouted(ip), who);
         let stream = timeout(self.connect_timeout, way).await.unwrap_or_else(|_| Err(silent_target()))?;
-        Ok(Upstream { stream: stream.into(), early: Vec::new(), exit: None, straight: true, _load: None })
+        Ok(Dialled { stream: stream.into(), early: Vec::new(), straight: true })
     }
 
-    /// Opens the way of an association's datagrams by the first of these exits that can, all of them
-    /// direct.
+    /// Opens the sockets of an association whose datagrams leave from `bind_ip`, or from whichever
+    /// address the system chooses.
     ///
     /// # Errors
-    /// [`DialError`].
-    pub(crate) fn outlet(&self, exits: &[Arc<Exit>], who: AccountId) -> Result<Outlet, DialError> {
-        let mut failed = None;
-        for exit in exits {
-            let ExitKind::Direct { bind_ip } = exit.kind else { continue };
-            let Some(load) = self.health.enter(exit) else { continue };
-            match Outlet::direct(exit.id, load, bind_ip) {
-                Ok(outlet) => return Ok(outlet),
-                Err(error) if socket::is_exhaustion(&error) => return Err(own_limits()),
-                Err(_) => {
-                    let outcome = Outcome::Failed(ExitTrouble::NoLocalAddress);
-                    self.health.learn(exit, outcome, who, Instant::now());
-                    failed = Some(no_address());
-                }
-            }
-        }
-        Err(failed.unwrap_or_else(|| {
-            DialError::new(Blame::Crowd, Refusal::NoExit, "every matching exit is down or full")
-        }))
+    /// The address cannot be used, or the system has no socket left.
+    pub(crate) fn outlet(&self, bind_ip: Option<IpAddr>) -> Result<Outlet, DialError> {
+        Outlet::direct(bind_ip).map_err(|error| no_outlet(&error))
     }
 
-    /// The same from a static proxy's own address.
+    /// Opens the sockets of an association whose datagrams leave from a static proxy's own address.
     ///
     /// # Errors
-    /// [`DialError`].
+    /// The address cannot be used, or the system has no socket left.
     pub(crate) fn outlet_from(&self, ip: IpAddr) -> Result<Outlet, DialError> {
-        let failure = |error| if socket::is_exhaustion(&error) { own_limits() } else { no_address() };
-        Outlet::routed(ip).map_err(failure)
+        Outlet::routed(ip).map_err(|error| no_outlet(&error))
     }
 
-    /// One try, by one exit; the exit's health learns from it.
-    async fn attempt(
+    /// Connects to a target by one exit, until `until` at the latest.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn dial(
         &self,
         exit: &Exit,
-        target: &Target,
+        Checked(target): Checked<'_>,
         route: &RouteParams,
         who: AccountId,
         until: Instant,
-    ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
-        let began = Instant::now();
-        let result = self.go(exit, target, route, who, until).await;
-        if let Some(outcome) = outcome(result.as_ref().map(|_| began.elapsed())) {
-            self.health.learn(exit, outcome, who, Instant::now());
-        }
-        result
-    }
-
-    async fn go(
-        &self,
-        exit: &Exit,
-        target: &Target,
-        route: &RouteParams,
-        who: AccountId,
-        until: Instant,
-    ) -> Result<(TcpStream, Vec<u8>, bool), DialError> {
+    ) -> Result<Dialled, DialError> {
         let (address, credentials) = match &exit.kind {
             ExitKind::Direct { bind_ip } => {
                 let way = self.direct(target, bind_ip.map_or(Leave::Any, Leave::From), who);
                 let stream = timeout_at(until, way).await.unwrap_or_else(|_| Err(silent_target()))?;
-                return Ok((stream, Vec::new(), true));
+                return Ok(Dialled { stream: stream.into(), early: Vec::new(), straight: true });
             }
             ExitKind::Http { address, credentials } | ExitKind::Socks5 { address, credentials } => {
                 (address, credentials.as_ref())
@@ -204,14 +124,14 @@ impl Dialer {
         let login = login(credentials, exit, route);
         let asking = self.ask(&exit.kind, &stream, target, login.as_ref());
         let early = timeout_at(until, asking).await.unwrap_or_else(|_| Err(silence_behind()))?;
-        Ok((stream, early, false))
+        Ok(Dialled { stream, early, straight: false })
     }
 
     /// Asks the upstream proxy that a stream leads to for the target.
-    pub(crate) async fn ask(
+    async fn ask(
         &self,
         kind: &ExitKind,
-        stream: &TcpStream,
+        stream: &Stream,
         target: &Target,
         login: Option<&Login>,
     ) -> Result<Vec<u8>, DialError> {
@@ -284,7 +204,7 @@ impl Dialer {
     }
 
     /// Connects to an upstream proxy, wherever the operator says it is.
-    pub(crate) async fn to_exit(&self, address: &str) -> Result<TcpStream, DialError> {
+    async fn to_exit(&self, address: &str) -> Result<Stream, DialError> {
         let no_exit = |detail| DialError::new(Blame::Exit(ExitTrouble::Unreachable), Refusal::NoExit, detail);
         let unreachable = |_| no_exit("the exit cannot be reached");
         let misnamed = || no_exit("the exit has no usable address");
@@ -298,23 +218,42 @@ impl Dialer {
             }
         };
         connected
+            .map(Stream::from)
             .map_err(|error| if socket::is_exhaustion(&error) { own_limits() } else { unreachable(error) })
     }
-}
 
-/// What a try says about the exit; nothing where this gateway itself was at its limits.
-pub(crate) fn outcome(result: Result<Duration, &DialError>) -> Option<Outcome> {
-    let error = match result {
-        Ok(took) => return Some(Outcome::Connected(took)),
-        Err(error) if error.refusal == Refusal::Unavailable => return None,
-        Err(error) => error,
-    };
-    Some(match error.blame {
-        Blame::Exit(trouble) => Outcome::Failed(trouble),
-        Blame::Doubtful(trouble) => Outcome::Doubtful(trouble),
-        Blame::Target => Outcome::TargetFailed,
-        Blame::Unclear | Blame::Crowd => Outcome::Unclear,
-    })
+    /// Tries an exit out: an upstream proxy is connected to, and asked for `target` where there is one
+    /// (without, a SOCKS5 server is greeted); a direct exit's own address is bound.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn probe(&self, exit: &Exit, target: Option<&Target>) -> Result<(), DialError> {
+        let until = Instant::now() + self.connect_timeout;
+        let (address, credentials) = match &exit.kind {
+            ExitKind::Direct { bind_ip: None } => return Ok(()),
+            ExitKind::Direct { bind_ip: Some(ip) } => {
+                let leave = Leave::From(*ip);
+                let bound = leave.socket(ip.is_ipv4());
+                return bound.map(|_| ()).map_err(|error| direct_failure(&error, leave));
+            }
+            ExitKind::Http { address, credentials } | ExitKind::Socks5 { address, credentials } => {
+                (address, credentials.as_ref())
+            }
+        };
+        let stream = timeout_at(until, self.to_exit(address)).await.unwrap_or_else(|_| Err(silent_exit()))?;
+        match (target, &exit.kind) {
+            (Some(target), kind) => {
+                let login = login(credentials, exit, &RouteParams::default());
+                let asked = timeout_at(until, self.ask(kind, &stream, target, login.as_ref())).await;
+                asked.unwrap_or_else(|_| Err(silence_behind())).map(|_| ())
+            }
+            (None, ExitKind::Socks5 { .. }) => {
+                let greeted = timeout_at(until, chain::socks5_greeting(&stream, credentials.is_some())).await;
+                greeted.unwrap_or_else(|_| Err(silent_exit()))
+            }
+            (None, ExitKind::Http { .. } | ExitKind::Direct { .. }) => Ok(()),
+        }
+    }
 }
 
 /// The addresses, where there are any.
@@ -326,19 +265,7 @@ fn fitting(addresses: &[SocketAddr], leave: Leave) -> Result<&[SocketAddr], Dial
     Err(DialError::new(Blame::Unclear, Refusal::Unreachable, detail))
 }
 
-/// How long one exit may take. Upstream proxies may swallow a request, so each of several gets
-/// half of what is left; behind a direct exit it is the target that is slow, for all exits alike.
-fn share_of(deadline: Instant, exit: &Exit, candidates_left: usize) -> Instant {
-    let now = Instant::now();
-    match exit.kind {
-        ExitKind::Http { .. } | ExitKind::Socks5 { .. } if candidates_left > 1 => {
-            now + deadline.saturating_duration_since(now) / 2
-        }
-        ExitKind::Http { .. } | ExitKind::Socks5 { .. } | ExitKind::Direct { .. } => deadline,
-    }
-}
-
-pub(crate) fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
+fn direct_failure(error: &io::Error, leave: Leave) -> DialError {
     use io::ErrorKind as Kind;
     if socket::is_exhaustion(error) {
         return own_limits();
@@ -361,6 +288,10 @@ fn no_address() -> DialError {
     )
 }
 
+fn no_outlet(error: &io::Error) -> DialError {
+    if socket::is_exhaustion(error) { own_limits() } else { no_address() }
+}
+
 fn own_limits() -> DialError {
     DialError::new(Blame::Target, Refusal::Unavailable, "the gateway is at its limit of open connections")
 }
@@ -377,12 +308,12 @@ fn dns_failure(error: ResolveError) -> DialError {
 }
 
 /// The exit itself cannot be connected to in time.
-pub(crate) fn silent_exit() -> DialError {
+fn silent_exit() -> DialError {
     DialError::new(Blame::Exit(ExitTrouble::Silent), Refusal::Timeout, "the exit did not answer")
 }
 
 /// The exit was asked, and says nothing.
-pub(crate) fn silence_behind() -> DialError {
+fn silence_behind() -> DialError {
     DialError::new(Blame::Doubtful(ExitTrouble::Silent), Refusal::Timeout, "the exit did not answer in time")
 }
 
@@ -392,11 +323,7 @@ fn silent_target() -> DialError {
 
 /// What to tell an upstream proxy. Placeholders take what the customer asked for; where he asked
 /// for no place, the exit's own.
-pub(crate) fn login(
-    credentials: Option<&ExitCredentials>,
-    exit: &Exit,
-    route: &RouteParams,
-) -> Option<Login> {
+fn login(credentials: Option<&ExitCredentials>, exit: &Exit, route: &RouteParams) -> Option<Login> {
     use secrecy::ExposeSecret;
     let credentials = credentials?;
     let country = route.country.unwrap_or(exit.country);

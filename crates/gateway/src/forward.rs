@@ -9,36 +9,21 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use tollgate_types::Refusal;
 use tollgate_wire::Parsed;
 use tollgate_wire::body::BodyReader;
 use tollgate_wire::http::{self, Framing, Limits, RequestHead, ResponseHead, Version};
-use tollgate_wire::target::Target;
 
-use crate::admit::Ticket;
 use crate::buffered::{Buffered, fill, say};
-use crate::dial::Upstream;
 use crate::funds::{Direction, denial};
 use crate::meter::{Broke, Meter};
-use crate::stream::{Pending, Stream};
+use crate::stream::Stream;
 
 /// Interim (1xx) responses before the final one.
 const MAX_INTERIM: usize = 32;
 /// The bytes of the line that ends a head.
 const BLANK_LINE: usize = 2;
-
-/// A caller's way to one target, kept between his requests.
-pub(crate) struct Link {
-    pub(crate) ticket: Ticket,
-    pub(crate) target: Target,
-    pub(crate) upstream: Upstream,
-    /// Read from the upstream, not yet used.
-    pub(crate) buf: Vec<u8>,
-    /// Whether a request went over it before.
-    used: bool,
-}
 
 /// How an exchange ended.
 #[derive(Debug)]
@@ -65,38 +50,35 @@ pub(crate) enum Exchanged {
     },
 }
 
-impl Link {
-    /// A new way.
-    pub(crate) fn new(ticket: Ticket, target: Target, mut upstream: Upstream) -> Self {
-        let buf = std::mem::take(&mut upstream.early);
-        Self { ticket, target, upstream, buf, used: false }
-    }
+/// One request and its response.
+pub(crate) struct Exchange<'e> {
+    pub(crate) client: &'e mut Buffered,
+    pub(crate) upstream: &'e Stream,
+    /// What was read from the upstream and has not been used yet.
+    pub(crate) unread: &'e mut Vec<u8>,
+    pub(crate) head: &'e RequestHead,
+    /// The largest head that the response may have.
+    pub(crate) limits: &'e Limits,
+    /// Says, when the response comes, whether the client's connection may go on after it.
+    pub(crate) may_stay: &'e (dyn Fn() -> bool + Sync),
+}
 
-    /// Whether the origin still holds the connection open and has said nothing out of turn.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.buf.is_empty() && matches!(self.upstream.stream.peek(), Ok(Pending::Nothing))
-    }
-
-    /// Sends one request and relays its response. `may_stay` says, when the response comes, whether
-    /// the client's connection may go on after it.
-    pub(crate) async fn exchange(
-        &mut self,
-        client: &mut Buffered,
-        head: &RequestHead,
-        limits: &Limits,
-        idle_timeout: Duration,
-        may_stay: &(dyn Fn() -> bool + Sync),
+impl Exchange<'_> {
+    /// Sends the request and relays the response, until `cut` resolves at the latest. `reused` says that
+    /// a request went over the upstream's connection before.
+    pub(crate) async fn run(
+        self,
+        meter: &Meter<'_>,
+        cut: impl Future<Output = ()>,
+        reused: bool,
     ) -> Exchanged {
-        let reused = std::mem::replace(&mut self.used, true);
-        let meter = &self.ticket.meter(idle_timeout);
-        let cut = self.ticket.live.cut();
-        let upstream = &self.upstream.stream;
-        let state = State::default();
-        let up = Upload { client: &client.stream, upstream, meter, sent: &state.sent };
+        let Self { client, upstream, unread, head, limits, may_stay } = self;
+        let progress = Progress::default();
+        let up = Upload { client: &client.stream, upstream, meter, sent: &progress.sent };
         let down =
-            Download { client: &client.stream, upstream, meter, limits, head, may_stay, state: &state };
-        let ended = both(up.run(head, &mut client.buf), down.run(&mut self.buf), meter, cut).await;
-        state.conclude(ended, head, reused)
+            Download { client: &client.stream, upstream, meter, limits, head, may_stay, progress: &progress };
+        let ended = both(up.run(head, &mut client.buf), down.run(unread), meter, cut).await;
+        progress.conclude(ended, head, reused)
     }
 }
 
@@ -129,7 +111,7 @@ async fn both(
 
 /// How far an exchange has got, seen by both directions.
 #[derive(Default)]
-struct State {
+struct Progress {
     /// The request has been sent as a whole.
     sent: AtomicBool,
     /// The origin said something.
@@ -179,7 +161,7 @@ impl From<Broke> for Failure {
     }
 }
 
-impl State {
+impl Progress {
     fn conclude(&self, ended: Result<Final, Failure>, head: &RequestHead, reused: bool) -> Exchanged {
         let failure = match ended {
             Ok(last) if last.upgraded => return Exchanged::Upgraded,
@@ -274,7 +256,7 @@ struct Download<'e> {
     limits: &'e Limits,
     head: &'e RequestHead,
     may_stay: &'e (dyn Fn() -> bool + Sync),
-    state: &'e State,
+    progress: &'e Progress,
 }
 
 impl Download<'_> {
@@ -307,7 +289,7 @@ impl Download<'_> {
     async fn next_head(&self, buf: &mut Vec<u8>) -> Result<ResponseHead, Failure> {
         loop {
             if !buf.is_empty() {
-                self.state.answered.store(true, Ordering::Relaxed);
+                self.progress.answered.store(true, Ordering::Relaxed);
             }
             match http::response_head(buf, self.limits).map_err(|_| Failure::BadResponse)? {
                 Parsed::Done(head, consumed) => {
@@ -328,7 +310,7 @@ impl Download<'_> {
         let client_stays = self.head.keep_alive() && sent && !until_close && !unchunk && (self.may_stay)();
         // A stream of HTTP/2 can be broken off whatever the framing.
         let breaks_off = until_close || unchunk || self.head.version == Version::Http2;
-        self.state.ends_with_close.store(breaks_off, Ordering::Relaxed);
+        self.progress.ends_with_close.store(breaks_off, Ordering::Relaxed);
         let lead = self.begin_head(response, !client_stays, unchunk).await?;
         self.relay_body(BodyReader::new(framing), unchunk, lead, buf).await?;
         let upstream_stays = response.keep_alive() && sent && !until_close && buf.is_empty();
@@ -337,7 +319,7 @@ impl Download<'_> {
 
     /// Whether the request has been sent as a whole.
     fn is_sent(&self) -> bool {
-        self.state.sent.load(Ordering::Relaxed)
+        self.progress.sent.load(Ordering::Relaxed)
     }
 
     /// A head that no body follows.
@@ -408,6 +390,6 @@ impl Download<'_> {
     }
 
     async fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(self.meter.send_noting(Direction::Down, self.client, bytes, &self.state.relayed).await?)
+        Ok(self.meter.send_noting(Direction::Down, self.client, bytes, &self.progress.relayed).await?)
     }
 }

@@ -14,10 +14,11 @@ use tollgate_wire::socks5::{self, Command, Method, Rep, SocksError};
 use tollgate_wire::target::Target;
 
 use crate::buffered::{fill, say};
+use crate::caller::{Caller, Proof, TurnedAway};
 use crate::client::Client;
 use crate::control::Control;
-use crate::gateway::Shared;
-use crate::identify::{Caller, Proof, TurnedAway};
+use crate::identify::identify;
+use crate::server::Server;
 use crate::socket::UNSPECIFIED;
 
 /// More than the longest message of a SOCKS5 handshake (513 bytes, RFC 1929), and little enough that
@@ -59,7 +60,7 @@ pub(crate) struct AssociateRequest {
 }
 
 /// Finds out what the client wants, and for SOCKS5 who it is.
-pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, gw: &Shared<C>) -> Greeted {
+pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, server: &Server<C>) -> Greeted {
     let greeting = async {
         let protocol = loop {
             match client.io.buf.first().copied() {
@@ -72,7 +73,7 @@ pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, gw
         };
         match protocol {
             Protocol::Http => Ok(Greeted::Http),
-            Protocol::Socks5 => socks(client, gw).await,
+            Protocol::Socks5 => socks(client, server).await,
             Protocol::Socks4 => {
                 say(&client.io.stream, &SOCKS4_REJECTED).await?;
                 Ok(Greeted::Closed)
@@ -87,9 +88,9 @@ pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, gw
     }
 }
 
-async fn socks<C: Control>(client: &mut Client, gw: &Shared<C>) -> io::Result<Greeted> {
+async fn socks<C: Control>(client: &mut Client, server: &Server<C>) -> io::Result<Greeted> {
     let Some(Ok(offered)) = message(client, socks5::greeting).await? else { return Ok(Greeted::Closed) };
-    if !gw.speaks_socks5(client.entrance) {
+    if !server.speaks_socks5(client.entrance) {
         say(&client.io.stream, &socks5::method_reply(Method::None)).await?;
         return Ok(Greeted::Closed);
     }
@@ -100,7 +101,7 @@ async fn socks<C: Control>(client: &mut Client, gw: &Shared<C>) -> io::Result<Gr
             return Ok(Greeted::Closed);
         };
         let proof = Proof::Credentials { user: login.user, password: login.password };
-        let caller = gw.identify(&proof, client.peer.ip(), client.entrance).await;
+        let caller = identify(&server.steps.logins, &proof, client.peer.ip(), client.entrance).await;
         // Who is blocked has shown the right password: the request will be refused, by its reply.
         let right = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
         say(&client.io.stream, &socks5::auth_reply(right)).await?;
@@ -109,7 +110,7 @@ async fn socks<C: Control>(client: &mut Client, gw: &Shared<C>) -> io::Result<Gr
         }
         caller
     } else {
-        let caller = gw.identify(&Proof::Address, client.peer.ip(), client.entrance).await;
+        let caller = identify(&server.steps.logins, &Proof::Address, client.peer.ip(), client.entrance).await;
         let listed = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
         let method = if offered.no_auth && listed { Method::NoAuth } else { Method::None };
         say(&client.io.stream, &socks5::method_reply(method)).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tollgate_types::{Cidr, Refusal, is_public_address};
 use tollgate_wire::target::{Host, Target};
 
-use crate::ports::Grounds;
+use crate::grounds::Grounds;
 use crate::socket::is_local;
 
 /// Names that mean this machine or this network to whoever resolves them (RFC 6761, RFC 6762,

@@ -29,14 +29,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tollgate_wire::http::websocket_key;
 
-use crate::admit::Guest;
 use crate::buffered::Buffered;
+use crate::caps::CountedAddress;
 use crate::client::Client;
 use crate::control::Control;
 use crate::entrance::Entrance;
-use crate::gateway::Shared;
-use crate::seats::Seat;
-use crate::serve::http2_request;
+use crate::http1::http2_request;
+use crate::server::Server;
+use crate::slots::Slot;
 use crate::stream::Stream;
 use crate::tls_side::TlsSide;
 use head::{Asked, asked};
@@ -59,14 +59,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// A connection on which HTTP/2 is to be spoken.
 pub(crate) struct Wanted {
     side: Box<TlsSide>,
-    source: Source,
-    _seat: Seat,
-    _guest: Option<Guest>,
+    arrival: Arrival,
+    _slot: Slot,
+    _counted: Option<CountedAddress>,
 }
 
 /// Where requests come from.
 #[derive(Clone, Copy, Debug)]
-struct Source {
+struct Arrival {
     peer: SocketAddr,
     entrance: Entrance,
 }
@@ -84,8 +84,8 @@ pub(crate) fn spoken(client: Client) -> Spoken {
     let Buffered { stream, buf } = client.io;
     match stream {
         Stream::Tls(side) if side.speaks_http2() => {
-            let source = Source { peer: client.peer, entrance: client.entrance };
-            Spoken::Http2(Wanted { side, source, _seat: client._seat, _guest: client.guest })
+            let arrival = Arrival { peer: client.peer, entrance: client.entrance };
+            Spoken::Http2(Wanted { side, arrival, _slot: client._slot, _counted: client.counted })
         }
         stream => Spoken::Other(Client { io: Buffered::new(stream, buf), ..client }),
     }
@@ -93,19 +93,23 @@ pub(crate) fn spoken(client: Client) -> Spoken {
 
 impl Wanted {
     /// Serves the connection to its end. Its first request must be there by the deadline.
-    pub(crate) async fn serve<C: Control>(self, deadline: Instant, gw: &Arc<Shared<C>>) {
-        let handshake = builder(gw).handshake(Io(self.side));
+    pub(crate) async fn serve<C: Control>(self, deadline: Instant, server: &Arc<Server<C>>) {
+        let handshake = builder(server).handshake(Io(self.side));
         let Ok(Ok(connection)) = timeout_at(deadline, handshake).await else { return };
-        gw.stats.http2_connections.fetch_add(1, Ordering::Relaxed);
-        let requests =
-            Requests { source: self.source, gw: gw.clone(), under_way: JoinSet::new(), given_up: 0 };
+        server.stats.http2_connections.fetch_add(1, Ordering::Relaxed);
+        let requests = Requests {
+            arrival: self.arrival,
+            server: server.clone(),
+            under_way: JoinSet::new(),
+            given_up: 0,
+        };
         serve(connection, requests, deadline).await;
     }
 }
 
-fn builder<C: Control>(gw: &Shared<C>) -> Builder {
-    let header_list = u32::try_from(gw.limits().head_bytes).unwrap_or(u32::MAX);
-    let streams = gw.config.http2_streams.max(1);
+fn builder<C: Control>(server: &Server<C>) -> Builder {
+    let header_list = u32::try_from(server.limits.now().head_bytes).unwrap_or(u32::MAX);
+    let streams = server.settings.http2_streams.max(1);
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(streams)
@@ -122,8 +126,8 @@ async fn serve<C: Control>(
     mut requests: Requests<C>,
     first_deadline: Instant,
 ) {
-    let gw = requests.gw.clone();
-    let mut draining = pin!(gw.draining());
+    let server = requests.server.clone();
+    let mut draining = pin!(server.lifecycle.draining());
     // Until when there may be no stream.
     let mut rest_until = first_deadline;
     let (mut is_leaving, mut is_sent_away) = (false, false);
@@ -139,7 +143,7 @@ async fn serve<C: Control>(
                 None => break,
             },
             Some(_) = requests.ended() => {
-                let rest = if is_leaving { GOODBYE } else { gw.limits().keep_alive_timeout };
+                let rest = if is_leaving { GOODBYE } else { server.limits.now().keep_alive_timeout };
                 rest_until = Instant::now() + rest;
             }
             () = &mut draining, if !is_leaving => {
@@ -166,8 +170,8 @@ async fn serve<C: Control>(
 
 /// The requests of one connection.
 struct Requests<C: Control> {
-    source: Source,
-    gw: Arc<Shared<C>>,
+    arrival: Arrival,
+    server: Arc<Server<C>>,
     under_way: JoinSet<Ended>,
     /// How many more were given up than answered.
     given_up: u32,
@@ -184,7 +188,7 @@ enum Ended {
 impl<C: Control> Requests<C> {
     fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         // A stream that its peer gave up makes room for the next before its request has ended here.
-        let most = usize::try_from(self.gw.config.http2_streams.max(1)).unwrap_or(usize::MAX);
+        let most = usize::try_from(self.server.settings.http2_streams.max(1)).unwrap_or(usize::MAX);
         while self.under_way.len() >= most
             && let Some(ended) = self.under_way.try_join_next()
         {
@@ -194,9 +198,9 @@ impl<C: Control> Requests<C> {
             self.given_up = self.given_up.saturating_add(1);
             return respond.send_reset(Reason::REFUSED_STREAM);
         }
-        let Some(seat) = self.gw.seat() else { return respond.send_reset(Reason::REFUSED_STREAM) };
-        self.gw.stats.http2_streams.fetch_add(1, Ordering::Relaxed);
-        self.under_way.spawn(run(request, respond, self.source, seat, self.gw.clone()));
+        let Some(slot) = self.server.slots.take() else { return respond.send_reset(Reason::REFUSED_STREAM) };
+        self.server.stats.http2_streams.fetch_add(1, Ordering::Relaxed);
+        self.under_way.spawn(run(request, respond, self.arrival, slot, self.server.clone()));
     }
 
     /// The next request that ends; `None` where none is under way.
@@ -218,13 +222,13 @@ impl<C: Control> Requests<C> {
 async fn run<C: Control>(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-    source: Source,
-    seat: Seat,
-    gw: Arc<Shared<C>>,
+    arrival: Arrival,
+    slot: Slot,
+    server: Arc<Server<C>>,
 ) -> Ended {
     let has_body = !request.body().is_end_stream();
-    let key = || websocket_key(u128::from(gw.random()) << 64 | u128::from(gw.random()));
-    let (head, reading) = match asked(&request, has_body, key, &gw.head_limits()) {
+    let key = || websocket_key(u128::from(server.random.next()) << 64 | u128::from(server.random.next()));
+    let (head, reading) = match asked(&request, has_body, key, &server.limits.of_heads()) {
         Ok(Asked { head, reading }) => (Ok(head), reading),
         Err(error) => (Err(error), Reading::Plain),
     };
@@ -232,11 +236,11 @@ async fn run<C: Control>(
     let broken = if is_tunnel { Reason::CONNECT_ERROR } else { Reason::INTERNAL_ERROR };
     let stream = Arc::new(Http2Stream::new(request.into_body(), reading, respond, broken));
     let io = Buffered::new(Stream::Http2(stream.clone()), Vec::new());
-    let Source { peer, entrance } = source;
+    let Arrival { peer, entrance } = arrival;
     // Its address has been counted with the connection.
-    let client = Client { io, peer, entrance, since: Instant::now(), _seat: seat, guest: None };
+    let client = Client { io, peer, entrance, since: Instant::now(), _slot: slot, counted: None };
     let tunnel = tokio::select! {
-        tunnel = Box::pin(http2_request(client, head, &gw)) => tunnel,
+        tunnel = Box::pin(http2_request(client, head, &server)) => tunnel,
         // Whatever was being done for it is dropped.
         () = poll_fn(|cx| stream.poll_given_up(cx)) => {
             return if stream.is_answered() { Ended::Answered } else { Ended::GivenUp };
@@ -244,7 +248,7 @@ async fn run<C: Control>(
     };
     drop(stream);
     if let Some(tunnel) = tunnel {
-        tunnel.run(&gw).await;
+        tunnel.run(&server).await;
     }
     Ended::Answered
 }

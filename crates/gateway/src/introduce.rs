@@ -14,39 +14,39 @@ use tollgate_wire::proxy_protocol::{self, Ends};
 
 use crate::buffered::fill;
 use crate::client::Client;
-use crate::control::Control;
 use crate::entrance::Entrance;
-use crate::gateway::Shared;
+use crate::intake::Intake;
 
 /// A client as who he is: at once, or, where a front connects for him, when it has said so. `None` where
 /// the connection is to be closed.
-pub(crate) async fn introduce<C: Control>(client: Client, gw: &Shared<C>) -> Option<Client> {
-    if gw.is_front(client.peer.ip()) { hear(client, gw).await } else { Some(client) }
+pub(crate) async fn introduce(client: Client, intake: &Intake) -> Option<Client> {
+    if intake.is_front(client.peer.ip()) { hear(client, intake).await } else { Some(client) }
 }
 
-async fn hear<C: Control>(mut client: Client, gw: &Shared<C>) -> Option<Client> {
-    let deadline = client.since + gw.limits().handshake_timeout;
+async fn hear(mut client: Client, intake: &Intake) -> Option<Client> {
+    let deadline = client.since + intake.limits.now().handshake_timeout;
     let heard = timeout_at(deadline, header(&mut client)).await.unwrap_or(Heard::Nonsense);
     let ends = match heard {
         Heard::Ends(ends) => ends,
         // A front that only looks whether somebody listens.
         Heard::Nothing => return None,
         Heard::Nonsense => {
-            gw.stats.proxy_headers_refused.fetch_add(1, Ordering::Relaxed);
+            intake.stats.proxy_headers_refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
     };
     if let Entrance::Static(local) = client.entrance {
-        let meant = ends.map(|ends| ends.destination).filter(|at| gw.directory().static_at(*at).is_some());
+        let meant =
+            ends.map(|ends| ends.destination).filter(|at| intake.directory.borrow().static_at(*at).is_some());
         client.entrance = Entrance::Static(meant.unwrap_or(local));
     }
-    if !gw.counts_as_entrance(client.entrance) {
+    if !intake.counts_as_entrance(client.entrance) {
         return None;
     }
     // Where it is not said who connects, there is nobody to be counted.
     if let Some(ends) = ends {
         client.peer = ends.source;
-        client.guest = gw.let_in(client.peer.ip())?;
+        client.counted = intake.count(client.peer.ip())?;
     }
     Some(client)
 }

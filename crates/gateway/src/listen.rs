@@ -17,11 +17,8 @@ use tollgate_types::ProxyType;
 
 use crate::buffered::Buffered;
 use crate::client::Client;
-use crate::control::Control;
 use crate::entrance::Entrance;
-use crate::gateway::Shared;
-use crate::introduce::introduce;
-use crate::serve::serve;
+use crate::intake::Intake;
 use crate::socket;
 
 /// Connections that may wait to be accepted.
@@ -30,6 +27,22 @@ const BACKLOG: u32 = 4096;
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// How often failed accepts are logged at most.
 const LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// What is done with each connection that is taken in.
+pub(crate) trait Serve: Clone + Send + Sync + 'static {
+    /// Serves a client to its end.
+    fn serve(&self, client: Client) -> impl Future<Output = ()> + Send + 'static;
+}
+
+impl<S, F> Serve for S
+where
+    S: Fn(Client) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn serve(&self, client: Client) -> impl Future<Output = ()> + Send + 'static {
+        self(client)
+    }
+}
 
 /// One port.
 #[derive(Debug)]
@@ -106,19 +119,20 @@ impl Port {
         self.listener.local_addr()
     }
 
-    /// Accepts until the gateway drains, or this is dropped; the port closes with that.
-    pub(crate) fn accept<C: Control>(self, gw: Arc<Shared<C>>) -> impl Future<Output = ()> + Send {
+    /// Accepts until the gateway drains, or this is dropped; the port closes with that. Each connection
+    /// that is taken in is given to `serve`, and runs apart.
+    pub(crate) fn accept<S: Serve>(self, intake: Arc<Intake>, serve: S) -> impl Future<Output = ()> + Send {
         // From now on, not from when it first runs: a drain waits for it.
-        let accepting = gw.accepting.subscribe();
+        let accepting = intake.accepting.subscribe();
         async move {
-            self.accept_all(gw).await;
+            self.accept_all(intake, serve).await;
             drop(accepting);
         }
     }
 
-    async fn accept_all<C: Control>(mut self, gw: Arc<Shared<C>>) {
+    async fn accept_all(mut self, intake: Arc<Intake>, serve: impl Serve) {
         let mut next_log = Instant::now();
-        let mut draining = std::pin::pin!(gw.draining());
+        let mut draining = std::pin::pin!(intake.lifecycle.draining());
         let mut is_draining = false;
         loop {
             let accepted = if is_draining {
@@ -135,9 +149,9 @@ impl Port {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    gw.stats.accepted.fetch_add(1, Ordering::Relaxed);
-                    if let Some(client) = self.receive(stream, canonical(peer), &gw) {
-                        tokio::spawn(run(client, gw.clone()));
+                    intake.stats.accepted.fetch_add(1, Ordering::Relaxed);
+                    if let Some(client) = self.receive(stream, canonical(peer), &intake) {
+                        tokio::spawn(serve.serve(client));
                     }
                 }
                 Err(error) => {
@@ -145,7 +159,7 @@ impl Port {
                         next_log = Instant::now() + LOG_EVERY;
                         tracing::warn!(%error, "a connection could not be accepted");
                     }
-                    self.turn_away(&error, &gw);
+                    self.turn_away(&error, &intake);
                     // A client that left before it was accepted does not hold up the others.
                     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted) {
                         tokio::time::sleep(AFTER_ERROR).await;
@@ -171,26 +185,26 @@ impl Port {
 
     /// Closes those who wait where there are no descriptors for them. At an inherited socket they
     /// are left to others, who may have some.
-    fn turn_away<C: Control>(&self, error: &io::Error, gw: &Shared<C>) {
+    fn turn_away(&self, error: &io::Error, intake: &Intake) {
         if socket::is_exhaustion(error) && !self.is_inherited {
-            let closed = gw.spare.turn_away(&self.listener);
-            gw.stats.accepted.fetch_add(closed as u64, Ordering::Relaxed);
-            gw.stats.turned_away.fetch_add(closed as u64, Ordering::Relaxed);
+            let closed = intake.spare.turn_away(&self.listener);
+            intake.stats.accepted.fetch_add(closed as u64, Ordering::Relaxed);
+            intake.stats.turned_away.fetch_add(closed as u64, Ordering::Relaxed);
         }
     }
 
     /// A client, where there is room for it; else it is closed unread, before it can cost anything.
-    fn receive<C: Control>(&self, stream: TcpStream, peer: SocketAddr, gw: &Shared<C>) -> Option<Client> {
+    fn receive(&self, stream: TcpStream, peer: SocketAddr, intake: &Intake) -> Option<Client> {
         // What a front connects for is not known yet.
-        let is_front = gw.is_front(peer.ip());
+        let is_front = intake.is_front(peer.ip());
         let entrance = self.entrance(&stream)?;
-        if !is_front && !gw.counts_as_entrance(entrance) {
+        if !is_front && !intake.counts_as_entrance(entrance) {
             return None;
         }
-        let seat = gw.seat()?;
-        let guest = if is_front { None } else { gw.let_in(peer.ip())? };
+        let slot = intake.slots.take()?;
+        let counted = if is_front { None } else { intake.count(peer.ip())? };
         let io = Buffered::new(stream.into(), Vec::new());
-        Some(Client { io, peer, entrance, since: Instant::now(), _seat: seat, guest })
+        Some(Client { io, peer, entrance, since: Instant::now(), _slot: slot, counted })
     }
 
     /// Where a connection came in; `None` where it is over already, and has no address any more.
@@ -222,19 +236,4 @@ fn adopt(socket: net::TcpListener) -> io::Result<TcpListener> {
 /// An IPv4 address that came through a socket for both families is the IPv4 one.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// Serves one client.
-async fn run<C: Control>(client: Client, gw: Arc<Shared<C>>) {
-    // What it takes to get there is much more than a tunnel needs, which may rest for long: that has
-    // a place of its own, which is given back when the tunnel stands.
-    let served = Box::pin(async {
-        match introduce(client, &gw).await {
-            Some(client) => serve(client, gw.clone()).await,
-            None => None,
-        }
-    });
-    if let Some(tunnel) = served.await {
-        tunnel.run(&gw).await;
-    }
 }

@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use imbl::HashMap;
@@ -17,10 +17,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tollgate_types::{Directory, StaticEntry};
 
-use crate::control::Control;
-use crate::gateway::Shared;
-use crate::listen::Port;
-use crate::socket;
+use crate::grounds::Grounds;
+use crate::intake::Intake;
+use crate::listen::{Port, Serve};
 
 /// Between two looks at the directory at least.
 const SPACING: Duration = Duration::from_millis(100);
@@ -28,38 +27,12 @@ const SPACING: Duration = Duration::from_millis(100);
 /// How often ports that could not be had are tried again.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// What belongs to static proxies here: their addresses, and the ports that are open for them.
-#[derive(Debug)]
-pub(crate) struct Grounds {
-    directory: watch::Receiver<Arc<Directory>>,
-    open: Mutex<HashSet<u16>>,
-}
-
-impl Grounds {
-    /// No port is open yet.
-    pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>) -> Self {
-        Self { directory, open: Mutex::default() }
-    }
-
-    /// Whether an address is a static proxy's, on this gateway or another one, or is served by one
-    /// of the open ports.
-    pub(crate) fn contain(&self, address: SocketAddr) -> bool {
-        let is_proxy = self.directory.borrow().static_at(address).is_some();
-        is_proxy || (self.is_open(address.port()) && socket::is_local(address.ip()))
-    }
-
-    fn is_open(&self, port: u16) -> bool {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).contains(&port)
-    }
-
-    fn set_open(&self, ports: HashSet<u16>) {
-        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = ports;
-    }
-}
-
 /// Opens and closes ports.
-pub(crate) struct Ports<C: Control> {
-    gw: Arc<Shared<C>>,
+pub(crate) struct Ports<S> {
+    intake: Arc<Intake>,
+    grounds: Arc<Grounds>,
+    /// What is done with the connections of all ports.
+    serve: S,
     directory: watch::Receiver<Arc<Directory>>,
     /// The proxies that the ports were last matched with.
     seen: Option<HashMap<SocketAddr, Arc<StaticEntry>>>,
@@ -72,28 +45,29 @@ pub(crate) struct Ports<C: Control> {
     failed: BTreeSet<u16>,
 }
 
-impl<C: Control> Ports<C> {
+impl<S: Serve> Ports<S> {
     /// No port is open yet.
-    pub(crate) fn new(gw: Arc<Shared<C>>, directory: watch::Receiver<Arc<Directory>>) -> Self {
+    pub(crate) fn new(intake: Arc<Intake>, grounds: Arc<Grounds>, serve: S) -> Self {
+        let directory = intake.directory.clone();
         let (wanted, open, inherited, failed) = Default::default();
-        Self { gw, directory, seen: None, wanted, open, inherited, failed }
+        Self { intake, grounds, serve, directory, seen: None, wanted, open, inherited, failed }
     }
 
     /// Opens a port whose socket was inherited.
     pub(crate) fn inherit(&mut self, port: u16, bound: Port) {
         tracing::info!(port, "a port of static proxies was inherited");
         self.inherited.insert(port);
-        tokio::spawn(bound.accept(self.gw.clone()));
+        tokio::spawn(bound.accept(self.intake.clone(), self.serve.clone()));
         self.tell();
     }
 
     /// Follows the directory until the gateway drains.
     pub(crate) async fn run(mut self) {
-        let gw = self.gw.clone();
+        let lifecycle = self.intake.lifecycle.clone();
         tokio::select! {
             () = self.follow() => {}
             // The listeners end by themselves.
-            () = gw.draining() => {}
+            () = lifecycle.draining() => {}
         }
         self.open.clear();
         self.inherited.clear();
@@ -157,7 +131,7 @@ impl<C: Control> Ports<C> {
             Ok(bound) => {
                 tracing::info!(port, "a port of static proxies is open");
                 self.failed.remove(&port);
-                self.open.insert(port, tokio::spawn(bound.accept(self.gw.clone())));
+                self.open.insert(port, tokio::spawn(bound.accept(self.intake.clone(), self.serve.clone())));
             }
             Err(error) => {
                 if self.failed.insert(port) {
@@ -169,9 +143,9 @@ impl<C: Control> Ports<C> {
 
     fn tell(&self) {
         let open: HashSet<u16> = self.open.keys().chain(&self.inherited).copied().collect();
-        let stats = &self.gw.stats;
+        let stats = &self.intake.stats;
         stats.static_listeners.store(open.len() as u64, Ordering::Relaxed);
-        self.gw.grounds.set_open(open);
+        self.grounds.set_open(open);
         stats.static_ports_failed.store(self.failed.len() as u64, Ordering::Relaxed);
     }
 }

@@ -14,16 +14,13 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tollgate_types::{Directory, Exit, ExitKind};
 use tollgate_wire::target::Target;
-use tollgate_wire::username::RouteParams;
 
-use crate::chain;
-use crate::dial::{Dialer, direct_failure, login, outcome, silence_behind, silent_exit};
-use crate::dial_error::DialError;
-use crate::health::{Load, Outcome};
-use crate::race::Leave;
+use crate::attempt::outcome;
+use crate::dial::Dialer;
+use crate::health::{Health, Load, Outcome};
 use crate::stats::Stats;
 
 /// Probes that are under way at once.
@@ -32,6 +29,7 @@ const AT_ONCE: usize = 16;
 /// Probes the exits of one gateway.
 pub(crate) struct Prober {
     pub(crate) dialer: Arc<Dialer>,
+    pub(crate) health: Arc<Health>,
     pub(crate) directory: watch::Receiver<Arc<Directory>>,
     /// What upstream proxies are asked for.
     pub(crate) target: Option<Target>,
@@ -65,8 +63,8 @@ impl Prober {
             }
             while running.try_join_next().is_some() {}
             let now = Instant::now();
-            let is_wanted = self.dialer.health.wants_probe(exit.id, self.interval, now);
-            if let Some(load) = self.dialer.health.enter_probe(&exit, now).filter(|_| is_wanted) {
+            let is_wanted = self.health.wants_probe(exit.id, self.interval, now);
+            if let Some(load) = self.health.enter_probe(&exit, now).filter(|_| is_wanted) {
                 running.spawn(self.one(exit, load));
             }
         }
@@ -77,17 +75,18 @@ impl Prober {
     fn due(&mut self, now: Instant) -> Vec<Arc<Exit>> {
         let directory = self.directory.borrow().clone();
         let can_be = |exit: &&Arc<Exit>| !matches!(exit.kind, ExitKind::Direct { bind_ip: None });
-        let wants = |exit: &&Arc<Exit>| self.dialer.health.wants_probe(exit.id, self.interval, now);
+        let wants = |exit: &&Arc<Exit>| self.health.wants_probe(exit.id, self.interval, now);
         let mut due: Vec<_> = directory.exits.all().filter(can_be).filter(wants).cloned().collect();
         due.shuffle(&mut self.random);
         due
     }
 
     fn one(&self, exit: Arc<Exit>, load: Load) -> impl Future<Output = ()> + Send + use<> {
-        let (dialer, target, stats) = (self.dialer.clone(), self.target.clone(), self.stats.clone());
+        let (dialer, health) = (self.dialer.clone(), self.health.clone());
+        let (target, stats) = (self.target.clone(), self.stats.clone());
         async move {
             let began = Instant::now();
-            let result = probe(&dialer, &exit, target.as_ref()).await;
+            let result = dialer.probe(&exit, target.as_ref()).await;
             drop(load);
             stats.probes.fetch_add(1, Ordering::Relaxed);
             let Some(outcome) = outcome(result.as_ref().map(|()| began.elapsed())) else { return };
@@ -95,36 +94,8 @@ impl Prober {
                 stats.probe_failures.fetch_add(1, Ordering::Relaxed);
             }
             tracing::debug!(exit = %exit.name, ?outcome, "an exit was probed");
-            dialer.health.learn_from_probe(&exit, outcome, Instant::now());
+            health.learn_from_probe(&exit, outcome, Instant::now());
         }
-    }
-}
-
-async fn probe(dialer: &Dialer, exit: &Exit, target: Option<&Target>) -> Result<(), DialError> {
-    let until = Instant::now() + dialer.connect_timeout;
-    let (address, credentials) = match &exit.kind {
-        ExitKind::Direct { bind_ip: None } => return Ok(()),
-        ExitKind::Direct { bind_ip: Some(ip) } => {
-            let leave = Leave::From(*ip);
-            let bound = leave.socket(ip.is_ipv4());
-            return bound.map(|_| ()).map_err(|error| direct_failure(&error, leave));
-        }
-        ExitKind::Http { address, credentials } | ExitKind::Socks5 { address, credentials } => {
-            (address, credentials.as_ref())
-        }
-    };
-    let stream = timeout_at(until, dialer.to_exit(address)).await.unwrap_or_else(|_| Err(silent_exit()))?;
-    match (target, &exit.kind) {
-        (Some(target), kind) => {
-            let login = login(credentials, exit, &RouteParams::default());
-            let asked = timeout_at(until, dialer.ask(kind, &stream, target, login.as_ref())).await;
-            asked.unwrap_or_else(|_| Err(silence_behind())).map(|_| ())
-        }
-        (None, ExitKind::Socks5 { .. }) => {
-            let greeted = timeout_at(until, chain::socks5_greeting(&stream, credentials.is_some())).await;
-            greeted.unwrap_or_else(|_| Err(silent_exit()))
-        }
-        (None, ExitKind::Http { .. } | ExitKind::Direct { .. }) => Ok(()),
     }
 }
 
@@ -138,7 +109,6 @@ mod tests {
 
     use super::*;
     use crate::guard::Guard;
-    use crate::health::Health;
     use crate::resolve::Resolver;
 
     const INTERVAL: Duration = Duration::from_secs(10);
@@ -166,12 +136,12 @@ mod tests {
         let dialer = Dialer {
             resolver: Resolver::new(HashMap::new(), &[], 1, INTERVAL),
             guard: Guard::default(),
-            health: Arc::new(Health::new(Instant::now())),
             connect_timeout: INTERVAL,
             head_bytes: 1024,
         };
         Prober {
             dialer: Arc::new(dialer),
+            health: Arc::new(Health::new(Instant::now())),
             directory: watch::channel(Arc::new(directory(count))).1,
             target: None,
             interval: INTERVAL,
@@ -197,7 +167,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn exits_that_customers_use_are_left_alone() {
         let prober = prober(10);
-        let (stats, health) = (prober.stats.clone(), prober.dialer.health.clone());
+        let (stats, health) = (prober.stats.clone(), prober.health.clone());
         let exits: Vec<_> = prober.directory.borrow().exits.all().cloned().collect();
         let running = tokio::spawn(prober.run());
         for _ in 0..20 {

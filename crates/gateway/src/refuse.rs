@@ -1,93 +1,90 @@
-//! Refusals on their way to the customer's statistics: noted where it is certain whose they are,
-//! counted together, and passed on once a second. Nothing waits for this, and a flood loses notes
-//! rather than memory.
+//! What refusals look like to clients, in the words of each protocol. Never after the first relayed
+//! byte.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use tollgate_types::Refusal;
+use tollgate_wire::http::{Framing, RequestHead, RequestTarget};
+use tollgate_wire::refusal::{http_response, http_response_to_head, socks_rep};
+use tollgate_wire::socks5;
 
-use tokio::sync::mpsc;
-use tollgate_types::{AccountId, Refusal, RefusalNote, SubAccountId};
-
+use crate::client::Client;
 use crate::control::Control;
-use crate::dial_error::DialError;
-use crate::identify::{Caller, TurnedAway};
+use crate::established::tell;
+use crate::refused::Refused;
+use crate::server::Server;
+use crate::socket::UNSPECIFIED;
+use crate::tunnel;
 
-/// Notes that wait to be collected.
-const QUEUE: usize = 1024;
-/// Kinds of notes that are counted apart before they are passed on.
-const MAX_KINDS: usize = 1024;
-/// How often notes are passed on.
-const EVERY: Duration = Duration::from_secs(1);
-
-/// Why a request is refused, and whose it was where that is certain.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
-    pub(crate) detail: String,
-    pub(crate) who: Option<(AccountId, Option<SubAccountId>)>,
+/// What becomes of a client's connection after a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Request,
+    Close,
+    /// The connection breaks off: its end would say that the response was whole.
+    Reset,
+    Upgrade,
 }
 
-impl Refused {
-    /// Nobody in particular is refused.
-    pub(crate) fn anybody(refusal: Refusal, detail: impl Into<String>) -> Self {
-        Self { refusal, detail: detail.into(), who: None }
-    }
-
-    /// This caller is refused.
-    pub(crate) fn caller(caller: &Caller, refusal: Refusal, detail: impl Into<String>) -> Self {
-        Self { refusal, detail: detail.into(), who: Some(caller.who()) }
-    }
-
-    /// This caller's target was not reached.
-    pub(crate) fn unreached(caller: &Caller, error: DialError) -> Self {
-        Self::caller(caller, error.refusal, error.detail)
+/// Refuses a request of SOCKS5.
+pub(crate) async fn refuse_socks<C: Control>(client: &Client, server: &Server<C>, refused: &Refused) {
+    server.steps.refusals.add(refused);
+    let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
+    if tell(client, &reply, server).await.is_some() {
+        tunnel::close_gently(&client.io.stream).await;
     }
 }
 
-impl From<TurnedAway> for Refused {
-    fn from(no: TurnedAway) -> Self {
-        Self { refusal: no.refusal, detail: no.detail, who: no.who }
-    }
+/// Refuses a request whose body, if any, has been begun.
+pub(crate) async fn refuse_and_close<C: Control>(
+    client: &Client,
+    head: &RequestHead,
+    server: &Server<C>,
+    refused: &Refused,
+) -> Next {
+    write_refusal(client, Some(head), false, server, refused).await;
+    Next::Close
 }
 
-/// Where refusals are noted.
-#[derive(Clone, Debug)]
-pub(crate) struct Notes(mpsc::Sender<RefusalNote>);
-
-impl Notes {
-    /// Notes a refusal whose owner is certain.
-    pub(crate) fn note(&self, refused: &Refused) {
-        if let Some((account, sub_account)) = refused.who {
-            let (refusal, detail) = (refused.refusal, refused.detail.clone());
-            // A full queue loses the note: these are statistics.
-            let _ = self.0.try_send(RefusalNote { account, sub_account, refusal, detail, count: 1 });
-        }
-    }
-}
-
-/// Makes the queue and starts passing notes on; ends when the last [`Notes`] is gone.
-pub(crate) fn collect<C: Control>(control: Arc<C>) -> Notes {
-    let (notes, mut queue) = mpsc::channel(QUEUE);
-    tokio::spawn(async move {
-        while let Some(first) = queue.recv().await {
-            let mut kinds = HashMap::new();
-            add(&mut kinds, first);
-            let until = tokio::time::Instant::now() + EVERY;
-            while let Ok(Some(note)) = tokio::time::timeout_at(until, queue.recv()).await {
-                add(&mut kinds, note);
-            }
-            control.refused(kinds.into_values().collect()).await;
-        }
+/// Refuses a request of which only the head has been read. The connection stays usable where it is
+/// certain what the next byte on it means.
+pub(crate) async fn refuse_http<C: Control>(
+    client: &Client,
+    head: Option<&RequestHead>,
+    server: &Server<C>,
+    refused: &Refused,
+) -> Next {
+    let stays = head.is_some_and(|head| match head.form {
+        // What a client sent ahead into a tunnel that it did not get is no request.
+        RequestTarget::Authority(_) => head.keep_alive() && client.io.buf.is_empty(),
+        _ => head.keep_alive() && head.framing() == Framing::None,
     });
-    Notes(notes)
+    let stays = stays && refused.refusal != Refusal::TooManyAttempts;
+    if write_refusal(client, head, stays, server, refused).await && stays {
+        Next::Request
+    } else {
+        Next::Close
+    }
 }
 
-type Kind = (AccountId, Option<SubAccountId>, Refusal, String);
+async fn write_refusal<C: Control>(
+    client: &Client,
+    head: Option<&RequestHead>,
+    stays: bool,
+    server: &Server<C>,
+    refused: &Refused,
+) -> bool {
+    server.steps.refusals.add(refused);
+    let retry_after = retry_after(refused.refusal);
+    let to_head = head.is_some_and(|head| head.method == "HEAD");
+    let write = if to_head { http_response_to_head } else { http_response };
+    let response = write(refused.refusal, &refused.detail, stays, retry_after);
+    tell(client, &response, server).await.is_some()
+}
 
-fn add(kinds: &mut HashMap<Kind, RefusalNote>, note: RefusalNote) {
-    let kind = (note.account, note.sub_account, note.refusal, note.detail.clone());
-    if kinds.len() < MAX_KINDS || kinds.contains_key(&kind) {
-        kinds.entry(kind).and_modify(|known| known.count = known.count.saturating_add(1)).or_insert(note);
+/// Seconds after which trying again makes sense.
+const fn retry_after(refusal: Refusal) -> Option<u32> {
+    match refusal {
+        Refusal::TooManyConnections | Refusal::TooManyAttempts => Some(1),
+        Refusal::Unavailable | Refusal::NoExit => Some(5),
+        _ => None,
     }
 }

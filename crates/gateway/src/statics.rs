@@ -7,7 +7,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use tollgate_types::{Directory, PasswordTag, Refusal, StaticEntry, Time, WhitelistId};
 
-use crate::identify::{Caller, Proof, Service, TurnedAway, unknown};
+use crate::caller::{Caller, Proof, Service, TurnedAway, unknown};
 use crate::live::Admission;
 
 /// Identifies a caller who came to a local address.

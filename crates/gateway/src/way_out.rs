@@ -4,42 +4,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tollgate_types::{Exit, ExitKind, Payer, Refusal};
+use tollgate_types::{Clock, Directory, Exit, ExitKind, Payer, Refusal, StaticEntry};
 use tollgate_wire::target::Target;
 use tollgate_wire::username::RouteParams;
 
-use crate::admit::Ticket;
-use crate::control::Control;
-use crate::dial::Upstream;
+use crate::attempt::{DatagramUpstream, Upstream};
+use crate::dial::Dialer;
 use crate::dial_error::{Blame, DialError};
-use crate::gateway::Shared;
 use crate::health::Health;
-use crate::identify::Service;
-use crate::refuse::Refused;
+use crate::random::Random;
 use crate::route::{Condition, Draw, SessionKey, route};
+use crate::sessions::Sessions;
 use crate::standing::{LeftOut, Standing, Standings};
-use crate::udp::Outlet;
 
 /// How often exits are chosen for one request that are full when they are tried.
 const ROUTE_AGAIN: u32 = 16;
 
-impl<C: Control> Shared<C> {
-    /// Connects to the target for an admitted caller: by an exit that matches, or from his static
-    /// proxy's address.
-    pub(crate) async fn connect(&self, ticket: &Ticket, target: &Target) -> Result<Upstream, Refused> {
-        let dialled = match &ticket.caller.service {
-            Service::Metered { payer, route } => self.dial(payer, route, target).await,
-            Service::Static(entry) => self.dialer.dial_from(entry.exit_ip, target, entry.account).await,
-        };
-        let upstream = dialled.map_err(|error| Refused::unreached(&ticket.caller, error))?;
-        if let Some(exit) = upstream.exit {
-            ticket.live.set_exit(exit);
-        }
-        Ok(upstream)
-    }
+/// The exits of a gateway: which there are, how they are doing, which sessions they have, and what
+/// connects by them.
+pub(crate) struct Exits {
+    pub(crate) directory: watch::Receiver<Arc<Directory>>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) random: Random,
+    pub(crate) clock: Arc<dyn Clock>,
+}
 
-    async fn dial(
+impl Exits {
+    /// Connects to a payer's target by an exit that matches what was asked for.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn dial(
         &self,
         payer: &Payer,
         params: &RouteParams,
@@ -53,25 +52,28 @@ impl<C: Control> Shared<C> {
         Ok(upstream)
     }
 
-    /// Where the datagrams of an admitted caller leave from: a direct exit, for datagrams do not pass
-    /// through others, or his static proxy's address.
-    pub(crate) fn outlet(&self, ticket: &Ticket) -> Result<Outlet, Refused> {
-        let opened = match &ticket.caller.service {
-            Service::Metered { payer, route } => self.direct_outlet(payer, route),
-            Service::Static(entry) => self.dialer.outlet_from(entry.exit_ip),
-        };
-        let outlet = opened.map_err(|error| Refused::unreached(&ticket.caller, error))?;
-        if let Some(exit) = outlet.exit {
-            ticket.live.set_exit(exit);
-        }
-        Ok(outlet)
+    /// Connects to a target from a static proxy's own address.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) async fn dial_from(
+        &self,
+        entry: &StaticEntry,
+        target: &Target,
+    ) -> Result<Upstream, DialError> {
+        self.dialer.dial_from(entry.exit_ip, target, entry.account).await.map(Upstream::from)
     }
 
-    fn direct_outlet(&self, payer: &Payer, params: &RouteParams) -> Result<Outlet, DialError> {
+    /// Opens the way of a payer's datagrams: by a direct exit, for datagrams do not pass through
+    /// others.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn outlet(&self, payer: &Payer, params: &RouteParams) -> Result<DatagramUpstream, DialError> {
         let key = SessionKey::of(payer, params);
         let draw = self.draw(params, key);
         let exits = self.route_by(payer, params, draw, &DirectOnly(self.moment()))?;
-        let outlet = self.dialer.outlet(&exits, payer.account)?;
+        let outlet = self.outlet_by(&exits, payer.account)?;
         if let (Some(key), Some(exit)) = (key, outlet.exit)
             && !self.is_on_upstream(payer, draw)
         {
@@ -80,11 +82,19 @@ impl<C: Control> Shared<C> {
         Ok(outlet)
     }
 
+    /// Opens the way of datagrams from a static proxy's own address.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub(crate) fn outlet_from(&self, entry: &StaticEntry) -> Result<DatagramUpstream, DialError> {
+        self.dialer.outlet_from(entry.exit_ip).map(DatagramUpstream::from)
+    }
+
     /// Whether a session is on an exit that datagrams do not pass through. They do not move it then:
     /// its connections stay where they are.
     fn is_on_upstream(&self, payer: &Payer, draw: Draw) -> bool {
         let Draw::Session { current: Some(current), .. } = draw else { return false };
-        let directory = self.directory();
+        let directory = self.directory.borrow().clone();
         directory.exits.of(payer.proxy_type).iter().any(|exit| exit.id == current && !is_direct(exit))
     }
 
@@ -105,7 +115,7 @@ impl<C: Control> Shared<C> {
             let draw = self.draw(params, key);
             let exits = self.route_by(payer, params, draw, &self.moment())?;
             tries += 1;
-            match self.dialer.dial(&exits, target, params, payer.account).await {
+            match self.dial_by(&exits, target, params, payer.account).await {
                 Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
                 dialled => return dialled,
             }
@@ -116,7 +126,7 @@ impl<C: Control> Shared<C> {
     fn draw(&self, params: &RouteParams, key: Option<SessionKey>) -> Draw {
         match key {
             Some(key) => self.sessions.used(key, sesstime(params), self.clock.now()),
-            None => Draw::Any(self.random()),
+            None => Draw::Any(self.random.next()),
         }
     }
 
@@ -128,7 +138,7 @@ impl<C: Control> Shared<C> {
         draw: Draw,
         condition: &impl Condition,
     ) -> Result<Vec<Arc<Exit>>, DialError> {
-        let exits = route(&self.directory(), payer, params, draw, condition);
+        let exits = route(&self.directory.borrow().clone(), payer, params, draw, condition);
         if exits.is_empty() {
             let detail = "no exit that matches what was asked for is healthy and has room";
             return Err(DialError::new(Blame::Target, Refusal::NoExit, detail));

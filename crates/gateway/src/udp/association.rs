@@ -6,14 +6,13 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::io::Errno;
 use tokio::net::UdpSocket;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tollgate_types::{AccountId, Refusal};
+use tollgate_types::AccountId;
 use tollgate_wire::socks5::{
     DATAGRAM_HEADER_MAX, Datagram, Destination, SocksError, datagram_header, parse_datagram,
 };
@@ -22,11 +21,9 @@ use tollgate_wire::target::{Host, Target};
 use super::names::{Names, Verdict};
 use super::outlet::{self, Family, Outlet};
 use super::peers::Peers;
-use crate::control::Control;
 use crate::funds::Direction;
-use crate::gateway::Shared;
 use crate::meter::{Broke, Meter};
-use crate::stats::Dropped;
+use crate::stats::{Dropped, Stats};
 
 /// What a received datagram can have at most: more than any has.
 const DATAGRAM_MAX: usize = 1 << 16;
@@ -38,9 +35,31 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; DATAGRAM_HEADER_MAX + DATAGRAM_MAX]);
 }
 
+/// Where datagrams may go.
+pub(crate) trait Destinations: Clone + Send + Sync + 'static {
+    /// Checks an address that the client has written down.
+    ///
+    /// # Errors
+    /// Why nothing is sent there.
+    fn check(&self, target: &Target) -> Result<(), Dropped>;
+
+    /// Finds an address of a target that datagrams of `account` may be sent to, in one of `families`,
+    /// the first of them before the second.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn find(
+        &self,
+        target: &Target,
+        account: AccountId,
+        families: [Option<Family>; 2],
+    ) -> impl Future<Output = Result<IpAddr, Dropped>> + Send;
+}
+
 /// An association that relays.
-pub(super) struct Association<'a, C: Control> {
-    gw: &'a Arc<Shared<C>>,
+pub(crate) struct Association<'a, D> {
+    destinations: &'a D,
+    stats: &'a Stats,
     meter: &'a Meter<'a>,
     /// Where the client sends its datagrams to.
     relay: UdpSocket,
@@ -48,7 +67,7 @@ pub(super) struct Association<'a, C: Control> {
     client: Client,
     peers: Peers,
     names: Names,
-    asked: JoinSet<Answer>,
+    asked: JoinSet<Resolved>,
     /// Which source of datagrams is looked at first.
     turn: usize,
 }
@@ -67,7 +86,7 @@ struct Client {
 }
 
 /// What became of a name.
-struct Answer {
+struct Resolved {
     name: Box<[u8]>,
     ip: Result<IpAddr, Dropped>,
 }
@@ -88,13 +107,14 @@ type Settled = Result<(), Held>;
 enum Ready {
     Client,
     Target(Family),
-    Answered(Result<Answer, JoinError>),
+    Answered(Result<Resolved, JoinError>),
 }
 
-impl<'a, C: Control> Association<'a, C> {
+impl<'a, D: Destinations> Association<'a, D> {
     /// An association of this account's client at this address, and this port where it has named one.
-    pub(super) fn new(
-        gw: &'a Arc<Shared<C>>,
+    pub(crate) fn new(
+        destinations: &'a D,
+        stats: &'a Stats,
         meter: &'a Meter<'a>,
         relay: UdpSocket,
         outlet: Outlet,
@@ -102,12 +122,12 @@ impl<'a, C: Control> Association<'a, C> {
     ) -> Self {
         let client = Client { account, ip, port, known: None };
         let (peers, names, asked) = Default::default();
-        Self { gw, meter, relay, outlet, client, peers, names, asked, turn: 0 }
+        Self { destinations, stats, meter, relay, outlet, client, peers, names, asked, turn: 0 }
     }
 
     /// Relays until there are no more funds. May be dropped at any time: what was not sent is not
     /// counted.
-    pub(super) async fn run(mut self) -> Broke {
+    pub(crate) async fn run(mut self) -> Broke {
         loop {
             let moved = match std::future::poll_fn(|cx| self.poll_ready(cx)).await {
                 Ready::Client => self.hear_client(),
@@ -152,7 +172,7 @@ impl<'a, C: Control> Association<'a, C> {
     }
 
     fn drop_for(&self, why: Dropped) {
-        self.gw.stats.dropped(why);
+        self.stats.dropped(why);
     }
 
     // From the client ------------------------------------------------------------------------------
@@ -217,9 +237,9 @@ impl<'a, C: Control> Association<'a, C> {
     /// Sends a payload to an address, if that may be reached and the payload is granted.
     fn send_up(&mut self, to: SocketAddr, payload: &[u8]) -> Settled {
         let to = SocketAddr::new(to.ip().to_canonical(), to.port());
-        let guard = &self.gw.dialer.guard;
+        let destinations = self.destinations;
         let check = || match Target::new(Host::Ip(to.ip()), to.port()) {
-            Ok(target) => guard.target(&target).map_err(|_| Dropped::Blocked),
+            Ok(target) => destinations.check(&target),
             Err(_) => Err(Dropped::Malformed),
         };
         if let Err(why) = self.peers.sends(to, Instant::now(), check) {
@@ -243,21 +263,22 @@ impl<'a, C: Control> Association<'a, C> {
     // Names ----------------------------------------------------------------------------------------
 
     fn ask(&mut self, name: &[u8], to: Destination<'_>) {
-        let (gw, who, name) = (self.gw.clone(), self.client.account, Box::from(name));
+        let (destinations, who) = (self.destinations.clone(), self.client.account);
+        let name = Box::from(name);
         let families = [Family::V4, Family::V6].map(|family| self.outlet.may_serve(family).then_some(family));
         let target = to.target();
         self.asked.spawn(async move {
             let ip = match target {
-                Ok(target) => find(&gw, &target, who, families).await,
+                Ok(target) => destinations.find(&target, who, families).await,
                 Err(_) => Err(Dropped::Malformed),
             };
-            Answer { name, ip }
+            Resolved { name, ip }
         });
     }
 
     /// An answer has come: what waited for it goes.
-    async fn answered(&mut self, answer: Result<Answer, JoinError>) -> Result<(), Broke> {
-        let Ok(Answer { name, ip }) = answer else { return Ok(()) };
+    async fn answered(&mut self, answer: Result<Resolved, JoinError>) -> Result<(), Broke> {
+        let Ok(Resolved { name, ip }) = answer else { return Ok(()) };
         for waited in self.names.answered(&name, ip, Instant::now()) {
             match ip {
                 Ok(ip) => {
@@ -337,28 +358,6 @@ impl Client {
             None => from.ip().to_canonical() == self.ip && self.port.is_none_or(|port| port == from.port()),
         }
     }
-}
-
-/// The address of a name that datagrams are sent to: of those that may be reached the first of the
-/// families that can be, IPv4 before IPv6. Datagrams cannot tell which of two ways works.
-async fn find<C: Control>(
-    gw: &Shared<C>,
-    target: &Target,
-    who: AccountId,
-    families: [Option<Family>; 2],
-) -> Result<IpAddr, Dropped> {
-    let blocked = |refusal| match refusal {
-        Refusal::HostBlocked | Refusal::PortBlocked => Dropped::Blocked,
-        _ => Dropped::Unresolved,
-    };
-    let found = match &target.host {
-        Host::Name(name) => gw.dialer.checked_addresses(name, target.port, who).await,
-        // An address that is written as a name.
-        Host::Ip(ip) => gw.dialer.checked_address(*ip, target.port).map(|address| vec![address]),
-    };
-    let found = found.map_err(|error| blocked(error.refusal))?;
-    let of = |family| found.iter().map(SocketAddr::ip).find(|ip| Family::of(*ip) == family);
-    families.into_iter().flatten().find_map(of).ok_or(Dropped::Unreachable)
 }
 
 /// Why the system did not send a datagram.

@@ -7,9 +7,6 @@ use rustix::io::Errno;
 use rustix::net::SendFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
-use tollgate_types::ExitId;
-
-use crate::health::Load;
 
 /// What an association's datagrams leave by: a socket for each family that they may leave in.
 #[derive(Debug)]
@@ -18,9 +15,6 @@ pub(crate) struct Outlet {
     v6: Option<UdpSocket>,
     /// Whether the IPv6 socket is still to be opened, when it is needed first.
     v6_later: bool,
-    /// The exit; `None` for static proxies.
-    pub(crate) exit: Option<ExitId>,
-    _load: Option<Load>,
 }
 
 /// One of the families.
@@ -41,11 +35,11 @@ impl Outlet {
     ///
     /// # Errors
     /// The address cannot be used, or the system has no socket left.
-    pub(crate) fn direct(exit: ExitId, load: Load, bind_ip: Option<IpAddr>) -> io::Result<Self> {
+    pub(crate) fn direct(bind_ip: Option<IpAddr>) -> io::Result<Self> {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let socket = bound(SocketAddr::new(bind_ip.unwrap_or(any), 0), Bind::Own)?;
         let outlet = Self::of(socket, bind_ip.unwrap_or(any));
-        Ok(Self { v6_later: bind_ip.is_none(), exit: Some(exit), _load: Some(load), ..outlet })
+        Ok(Self { v6_later: bind_ip.is_none(), ..outlet })
     }
 
     /// From a static proxy's address, which may be routed to this machine without being configured
@@ -62,7 +56,7 @@ impl Outlet {
             Family::V4 => (Some(socket), None),
             Family::V6 => (None, Some(socket)),
         };
-        Self { v4, v6, v6_later: false, exit: None, _load: None }
+        Self { v4, v6, v6_later: false }
     }
 
     /// Whether datagrams of a family can leave by it.
@@ -119,7 +113,7 @@ pub(crate) fn only_from(socket: &UdpSocket, address: SocketAddr) -> io::Result<(
 ///
 /// # Errors
 /// The system did not take it; nothing of it was sent.
-pub(super) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> Result<(), Errno> {
+pub(crate) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> Result<(), Errno> {
     rustix::net::sendto(socket, datagram, SendFlags::DONTWAIT, &to).map(drop)
 }
 
@@ -127,7 +121,7 @@ pub(super) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> Re
 ///
 /// # Errors
 /// The system did not take it; nothing of it was sent.
-pub(super) fn send(socket: &UdpSocket, datagram: &[u8]) -> Result<(), Errno> {
+pub(crate) fn send(socket: &UdpSocket, datagram: &[u8]) -> Result<(), Errno> {
     let send = || rustix::net::send(socket, datagram, SendFlags::DONTWAIT).map(drop);
     match send() {
         // That was about an earlier one, which found nobody.
