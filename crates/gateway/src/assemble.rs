@@ -13,40 +13,20 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tollgate_types::{Clock, Directory, ExitId};
 
-use crate::admit::Rights;
-use crate::attempts::Attempts;
-use crate::caps::{CallerSlots, ClientAddresses};
-use crate::certs::Certificates;
-use crate::client::Client;
+use crate::client::{Certificates, Client, ProtocolSettings, Server, converse};
 use crate::config::GatewayConfig;
 use crate::control::Control;
-use crate::conversation::converse;
-use crate::dial::Dialer;
-use crate::grounds::Grounds;
-use crate::guard::Guard;
-use crate::health::Health;
-use crate::identify::Logins;
-use crate::intake::Intake;
-use crate::introduce::introduce;
+use crate::dial::{Dialer, Grounds, Guard, Resolver};
+use crate::entry::{Attempts, CallerSlots, ClientAddresses, Live, Logins, Refusals, Rights, collect, revoke};
+use crate::exits::{Exits, Health, Prober, SessionFile, Sessions};
+use crate::funds::{Purses, Tallies};
 use crate::lifecycle::Lifecycle;
 use crate::limits::{Bandwidth, CurrentLimits, GatewayLimits};
-use crate::listen::Serve;
-use crate::live::Live;
-use crate::probe::Prober;
-use crate::purses::Purses;
+use crate::listen::{Intake, Serve, Spare, introduce};
 use crate::random::Random;
-use crate::refused::{Refusals, collect};
-use crate::resolve::Resolver;
-use crate::revoke;
 use crate::serve::Steps;
-use crate::server::{ProtocolSettings, Server};
-use crate::session_file::SessionFile;
-use crate::sessions::Sessions;
 use crate::slots::ConnectionSlots;
-use crate::spare::Spare;
 use crate::stats::Stats;
-use crate::tally::Tallies;
-use crate::way_out::Exits;
 
 /// What a gateway is put together from, beside its settings.
 pub(crate) struct Parts<'p, C: Control> {
@@ -144,8 +124,7 @@ impl<C: Control> Shared<C> {
         let reporting = tokio::spawn(async move { purses.run().await });
         let tallies = rights.tallies.clone();
         let telling = tokio::spawn(async move { tallies.run().await });
-        let revoking =
-            revoke::watch(self.intake.directory.clone(), rights.live.clone(), rights.purses.clone());
+        let revoking = revoke(self.intake.directory.clone(), rights.live.clone(), rights.purses.clone());
         let tidying = tidy(self.intake.directory.clone(), self.server.steps.exits.health.clone());
         let saving = self.session_file.clone().run();
         let mut keepers =

@@ -6,18 +6,14 @@ use std::net::SocketAddr;
 
 use tollgate_wire::target::Target;
 
-use crate::admit::{Rights, Ticket, admit};
-use crate::attempt::{DatagramUpstream, Upstream};
-use crate::caller::{Caller, Service};
 use crate::control::Control;
+use crate::entry::{Caller, Logins, Refusals, Refused, Rights, Service, Ticket, admit};
+use crate::exits::{DatagramUpstream, Exits, Upstream};
 use crate::funds::denial;
-use crate::identify::Logins;
 use crate::limits::CurrentLimits;
-use crate::meter::Broke;
-use crate::refused::{Refusals, Refused};
+use crate::relay;
+use crate::relay::{Broke, Ended};
 use crate::stream::Stream;
-use crate::tunnel::{self, Ended};
-use crate::way_out::Exits;
 
 /// What the steps need, each its own part.
 pub(crate) struct Steps<C: Control> {
@@ -88,7 +84,7 @@ pub(crate) async fn relay<C: Control>(
 ) {
     let meter = ticket.meter(steps.limits.now().idle_timeout);
     let cut = std::pin::pin!(ticket.live.cut());
-    let ended = tunnel::relay(client, upstream, early_up, early_down, &meter, cut).await;
+    let ended = relay::relay(client, upstream, early_up, early_down, &meter, cut).await;
     tracing::trace!(?ended, "a tunnel ended");
     // One that was cut for want of funds is told to its owner like a refusal.
     if let Ended::Broke(Broke::Denied(denied)) = ended {
