@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tollgate_types::{Clock, Directory, ExitId};
+use tollgate_wire::target::Target;
 
 use crate::client::{Certificates, Client, ProtocolSettings, Server, converse};
 use crate::config::GatewayConfig;
@@ -50,7 +51,7 @@ pub(crate) struct Shared<C: Control> {
     /// [`GatewayConfig::drain_timeout`].
     pub(crate) drain_timeout: Duration,
     probe_interval: Duration,
-    probe_target: Option<tollgate_wire::target::Target>,
+    probe_target: Option<Target>,
 }
 
 impl<C: Control> Shared<C> {
@@ -60,17 +61,7 @@ impl<C: Control> Shared<C> {
         let grounds = Arc::new(Grounds::new(directory.clone()));
         let limits = CurrentLimits::new(config.limits.clone());
         let slots = ConnectionSlots::new(limits.clone(), parts.stats.clone());
-        let intake = Intake {
-            directory: directory.clone(),
-            fronts: config.proxy_protocol_from.clone(),
-            slots: slots.clone(),
-            addresses: Arc::new(ClientAddresses::new()),
-            spare: Spare::new(),
-            accepting: watch::Sender::new(()),
-            limits: limits.clone(),
-            lifecycle: parts.lifecycle.clone(),
-            stats: parts.stats.clone(),
-        };
+        let intake = intake(&config, &limits, &slots, &parts);
         let sessions = Arc::new(Sessions::new(config.max_sessions));
         let session_file =
             SessionFile::open(parts.folder, config.max_sessions, sessions.clone(), parts.clock.clone());
@@ -78,12 +69,7 @@ impl<C: Control> Shared<C> {
         let probe_target = config.probe_target.clone();
         let dialer = Arc::new(dialer(&config, listening, grounds.clone()));
         let server = Server {
-            settings: ProtocolSettings {
-                http2_streams: config.http2_streams,
-                udp: config.udp,
-                udp_associations_per_caller: config.udp_associations_per_caller,
-                udp_public_address: config.udp_public_address,
-            },
+            settings: protocol_settings(&config),
             certificates: parts.certificates.clone(),
             directory,
             slots,
@@ -159,6 +145,34 @@ impl<C: Control> Shared<C> {
     }
 }
 
+fn intake<C: Control>(
+    config: &GatewayConfig,
+    limits: &CurrentLimits,
+    slots: &ConnectionSlots,
+    parts: &Parts<'_, C>,
+) -> Intake {
+    Intake {
+        directory: parts.control.directory(),
+        fronts: config.proxy_protocol_from.clone(),
+        slots: slots.clone(),
+        addresses: Arc::new(ClientAddresses::new()),
+        spare: Spare::new(),
+        accepting: watch::Sender::new(()),
+        limits: limits.clone(),
+        lifecycle: parts.lifecycle.clone(),
+        stats: parts.stats.clone(),
+    }
+}
+
+fn protocol_settings(config: &GatewayConfig) -> ProtocolSettings {
+    ProtocolSettings {
+        http2_streams: config.http2_streams,
+        udp: config.udp,
+        udp_associations_per_caller: config.udp_associations_per_caller,
+        udp_public_address: config.udp_public_address,
+    }
+}
+
 fn dialer(config: &GatewayConfig, listening: &[SocketAddr], grounds: Arc<Grounds>) -> Dialer {
     let own = listening.iter().chain(&config.own_addresses).copied().collect();
     let guard = Guard::new(config.allow_destinations.clone(), config.blocked_ports.clone(), own);
@@ -219,7 +233,7 @@ fn steps<C: Control>(
 /// Serves one client.
 async fn run<C: Control>(client: Client, shared: Arc<Shared<C>>) {
     // What it takes to get there is much more than a tunnel needs, which may rest for long: that has
-    // a place of its own, which is given back when the tunnel stands.
+    // memory of its own, which is given back when the tunnel stands.
     let served = Box::pin(async {
         match introduce(client, &shared.intake).await {
             Some(client) => converse(client, &shared.server).await,

@@ -83,9 +83,9 @@ impl<C: Control> Gateway<C> {
         Self::start_on(Inherited::default(), config, control, run, clock).await
     }
 
-    /// The same with sockets that are listening already. Each becomes the port of the setting with
-    /// its address; those on every address of the machine that are no setting's are for static
-    /// proxies, and what is left is closed.
+    /// Does what [`start`](Self::start) does, with sockets that are listening already. Each of
+    /// `inherited` becomes the port of the setting with its address; those on every address of the
+    /// machine that are no setting's are for static proxies, and what is left is closed.
     ///
     /// # Errors
     /// [`StartError`].
@@ -212,7 +212,7 @@ impl<C: Control> Gateway<C> {
         }
     }
 
-    /// Its counters.
+    /// Returns the counters of the gateway.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.intake.stats
     }

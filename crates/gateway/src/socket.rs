@@ -53,8 +53,8 @@ pub(crate) fn leave_from(socket: &TcpSocket, ip: IpAddr) -> io::Result<()> {
     socket.bind(SocketAddr::new(ip, 0))
 }
 
-/// The same where the address need not be configured on this machine: it is enough that what is
-/// sent to it is routed here.
+/// Has a socket leave from an address that need not be configured on this machine: it is enough that
+/// what is sent to it is routed here.
 ///
 /// # Errors
 /// The system does not let it.

@@ -84,13 +84,13 @@ pub enum CertificateError {
 pub(crate) struct Certificates {
     files: CertificateFiles,
     /// What the files looked like when they were read last.
-    seen: Mutex<Option<[Look; 2]>>,
+    seen: Mutex<Option<[FileStamp; 2]>>,
     current: watch::Sender<Arc<ServerConfig>>,
 }
 
 /// By what a file is known to be another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Look {
+struct FileStamp {
     place: (u64, u64),
     length: u64,
     modified: (i64, i64),
@@ -159,12 +159,12 @@ impl Certificates {
 }
 
 /// `None` where one of them is not there.
-fn look(files: &CertificateFiles) -> Option<[Look; 2]> {
-    let look = |path: &Path| std::fs::metadata(path).ok().map(|metadata| Look::at(&metadata));
+fn look(files: &CertificateFiles) -> Option<[FileStamp; 2]> {
+    let look = |path: &Path| std::fs::metadata(path).ok().map(|metadata| FileStamp::at(&metadata));
     Some([look(&files.chain)?, look(&files.key)?])
 }
 
-impl Look {
+impl FileStamp {
     fn at(metadata: &Metadata) -> Self {
         Self {
             place: (metadata.dev(), metadata.ino()),

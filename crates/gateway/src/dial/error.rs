@@ -33,8 +33,8 @@ pub(crate) enum Blame {
     /// The upstream proxy says no without saying whose fault it is. Another exit may do better, but
     /// a session stays where it is.
     Unclear,
-    /// Nobody's: the exits that were to be tried were full by then. Others may have room.
-    Crowd,
+    /// None: the exits that were to be tried were full by then. Others may have room.
+    Full,
 }
 
 /// A connection could not be made.

@@ -42,7 +42,7 @@ impl Guard {
         Self { allow, blocked_ports, own, statics: None }
     }
 
-    /// The same that counts static proxies' addresses as the platform's own, too.
+    /// Returns the guard with the addresses of static proxies among the platform's own.
     pub(crate) fn with_statics(self, grounds: Arc<Grounds>) -> Self {
         Self { statics: Some(grounds), ..self }
     }

@@ -22,7 +22,7 @@ const KEEP_AT_LEAST: Duration = Duration::from_secs(1);
 const KEEP_AT_MOST: Duration = Duration::from_secs(300);
 /// For how long a name that has no address is believed not to have one.
 const KEEP_ABSENCE_AT_MOST: Duration = Duration::from_secs(30);
-/// The same where the answer does not say.
+/// For how long that is believed where the answer does not say.
 const KEEP_ABSENCE: Duration = Duration::from_secs(5);
 /// For how long nobody is asked again after a failure (RFC 9520 §3.2 wants a second at least).
 const KEEP_FAILURE: Duration = Duration::from_secs(1);

@@ -21,7 +21,8 @@ use crate::dial::nameserver::{Family, NameServers, Told};
 
 /// How long IPv6 addresses are waited for when IPv4 ones are there (RFC 8305 §3).
 const WAIT_FOR_V6: Duration = Duration::from_millis(50);
-/// The same the other way round: longer, for many a machine has no way to IPv6.
+/// How long IPv4 addresses are waited for when IPv6 ones are there: longer, for many a machine has no
+/// way to IPv6.
 const WAIT_FOR_V4: Duration = Duration::from_secs(1);
 /// How many names are asked for at a time; each takes two sockets.
 const AT_ONCE: usize = 512;
@@ -34,14 +35,14 @@ const MANY_ASKERS: usize = 1024;
 /// Never empty.
 pub(crate) type Addresses = Arc<[IpAddr]>;
 
-type Answer = Result<Addresses, ResolveError>;
+type Resolution = Result<Addresses, ResolveError>;
 
 /// The resolver of a gateway.
 pub(crate) struct Resolver {
     servers: Option<Arc<NameServers>>,
     fixed: HashMap<String, Addresses>,
     timeout: Duration,
-    book: Arc<Book>,
+    cache: Arc<AnswerCache>,
     turns: Turns,
 }
 
@@ -51,7 +52,7 @@ struct Turns {
     each: Mutex<HashMap<AccountId, Arc<Semaphore>>>,
 }
 
-/// A place among the questions that are under way.
+/// The right to one of the questions that are under way at once.
 struct Turn {
     _of_all: OwnedSemaphorePermit,
     _of_one: Option<OwnedSemaphorePermit>,
@@ -76,7 +77,7 @@ impl Resolver {
             servers: servers.map(Arc::new),
             fixed: fixed.into_iter().map(|(name, addresses)| (name, addresses.into())).collect(),
             timeout,
-            book: Arc::new(Book::new(usize::try_from(cache_entries).unwrap_or(usize::MAX))),
+            cache: Arc::new(AnswerCache::new(usize::try_from(cache_entries).unwrap_or(usize::MAX))),
             turns: Turns::new(),
         }
     }
@@ -85,19 +86,19 @@ impl Resolver {
     ///
     /// # Errors
     /// [`ResolveError`].
-    pub(crate) async fn resolve(&self, name: &str, who: Option<AccountId>) -> Answer {
+    pub(crate) async fn resolve(&self, name: &str, who: Option<AccountId>) -> Resolution {
         if let Some(addresses) = self.fixed.get(name) {
             return if addresses.is_empty() { Err(ResolveError::Failed) } else { Ok(addresses.clone()) };
         }
-        if let Some(known) = self.book.known(name, Instant::now()) {
+        if let Some(known) = self.cache.known(name, Instant::now()) {
             return known;
         }
         timeout(self.timeout, self.ask(name, who)).await.unwrap_or(Err(ResolveError::Timeout))
     }
 
     /// Waits for the answer to the question that somebody else has asked, or else asks it.
-    async fn ask(&self, name: &str, who: Option<AccountId>) -> Answer {
-        let mut answer = match self.book.asked(name) {
+    async fn ask(&self, name: &str, who: Option<AccountId>) -> Resolution {
+        let mut answer = match self.cache.asked(name) {
             Some(asked) => asked,
             None => self.begin(name, who).await?,
         };
@@ -109,10 +110,10 @@ impl Resolver {
         &self,
         name: &str,
         who: Option<AccountId>,
-    ) -> Result<watch::Receiver<Option<Answer>>, ResolveError> {
+    ) -> Result<watch::Receiver<Option<Resolution>>, ResolveError> {
         let servers = self.servers.clone().ok_or(ResolveError::Failed)?;
         let turn = self.turns.take(who).await.ok_or(ResolveError::Failed)?;
-        let (question, answer) = match Book::ask(&self.book, name, Instant::now()) {
+        let (question, answer) = match AnswerCache::ask(&self.cache, name, Instant::now()) {
             Asked::Already(answer) => return Ok(answer),
             Asked::Now(question, answer) => (question, answer),
         };
@@ -147,44 +148,44 @@ impl Turns {
 }
 
 /// What is known, and what is being asked for.
-struct Book {
+struct AnswerCache {
     most: usize,
     entries: Mutex<HashMap<Arc<str>, Entry>>,
 }
 
 enum Entry {
-    Asked(watch::Receiver<Option<Answer>>),
-    Known { answer: Answer, until: Instant },
+    Asked(watch::Receiver<Option<Resolution>>),
+    Known { answer: Resolution, until: Instant },
 }
 
 enum Asked {
     /// Somebody else has.
-    Already(watch::Receiver<Option<Answer>>),
+    Already(watch::Receiver<Option<Resolution>>),
     /// The question is to be put.
-    Now(Question, watch::Receiver<Option<Answer>>),
+    Now(Question, watch::Receiver<Option<Resolution>>),
 }
 
-impl Book {
+impl AnswerCache {
     fn new(most: usize) -> Self {
         Self { most: most.max(1), entries: Mutex::default() }
     }
 
-    fn known(&self, name: &str, now: Instant) -> Option<Answer> {
+    fn known(&self, name: &str, now: Instant) -> Option<Resolution> {
         match self.lock().get(name)? {
             Entry::Known { answer, until } if now < *until => Some(answer.clone()),
             Entry::Known { .. } | Entry::Asked(_) => None,
         }
     }
 
-    fn asked(&self, name: &str) -> Option<watch::Receiver<Option<Answer>>> {
+    fn asked(&self, name: &str) -> Option<watch::Receiver<Option<Resolution>>> {
         match self.lock().get(name)? {
             Entry::Asked(answer) => Some(answer.clone()),
             Entry::Known { .. } => None,
         }
     }
 
-    fn ask(book: &Arc<Self>, name: &str, now: Instant) -> Asked {
-        let mut entries = book.lock();
+    fn ask(cache: &Arc<Self>, name: &str, now: Instant) -> Asked {
+        let mut entries = cache.lock();
         match entries.get(name) {
             Some(Entry::Asked(answer)) => return Asked::Already(answer.clone()),
             Some(Entry::Known { answer, until }) if now < *until => {
@@ -192,11 +193,11 @@ impl Book {
             }
             Some(Entry::Known { .. }) | None => {}
         }
-        book.make_room(&mut entries, now);
+        cache.make_room(&mut entries, now);
         let name: Arc<str> = name.into();
         let (told, answer) = watch::channel(None);
         entries.insert(name.clone(), Entry::Asked(answer.clone()));
-        Asked::Now(Question { book: book.clone(), name, told }, answer)
+        Asked::Now(Question { cache: cache.clone(), name, told }, answer)
     }
 
     /// Forgets what is out of date, then any, so that a tenth is free. Questions that are being
@@ -222,9 +223,9 @@ impl Book {
 
 /// A question on its way. Where it is dropped without an answer, it can be asked again.
 struct Question {
-    book: Arc<Book>,
+    cache: Arc<AnswerCache>,
     name: Arc<str>,
-    told: watch::Sender<Option<Answer>>,
+    told: watch::Sender<Option<Resolution>>,
 }
 
 impl Question {
@@ -260,14 +261,14 @@ impl Question {
         let (answer, keep) = together(one, other);
         let until = Instant::now() + keep;
         let known = Entry::Known { answer: answer.clone(), until };
-        self.book.lock().insert(self.name.clone(), known);
+        self.cache.lock().insert(self.name.clone(), known);
         self.told.send_replace(Some(answer));
     }
 }
 
 impl Drop for Question {
     fn drop(&mut self) {
-        let mut entries = self.book.lock();
+        let mut entries = self.cache.lock();
         if matches!(entries.get(&self.name), Some(Entry::Asked(_))) {
             entries.remove(&self.name);
         }
@@ -276,7 +277,7 @@ impl Drop for Question {
 
 /// What the answers of both families come to, and for how long that holds. A family that says
 /// nothing takes nothing from the other one.
-fn together(one: Told, other: Option<Told>) -> (Answer, Duration) {
+fn together(one: Told, other: Option<Told>) -> (Resolution, Duration) {
     let mut addresses = Vec::new();
     let (mut keep, mut keep_nothing) = (Duration::MAX, Duration::MAX);
     let mut error = ResolveError::Failed;
@@ -360,28 +361,29 @@ mod tests {
 
     #[test]
     fn a_question_is_asked_once_and_again_when_it_was_dropped_or_is_out_of_date() {
-        let book = Arc::new(Book::new(10));
+        let cache = Arc::new(AnswerCache::new(10));
         let now = Instant::now();
-        let Asked::Now(question, _) = Book::ask(&book, "a.example", now) else { panic!("new") };
-        assert!(matches!(Book::ask(&book, "a.example", now), Asked::Already(_)));
+        let Asked::Now(question, _) = AnswerCache::ask(&cache, "a.example", now) else { panic!("new") };
+        assert!(matches!(AnswerCache::ask(&cache, "a.example", now), Asked::Already(_)));
         drop(question);
-        let Asked::Now(question, _) = Book::ask(&book, "a.example", now) else { panic!("dropped") };
+        let Asked::Now(question, _) = AnswerCache::ask(&cache, "a.example", now) else { panic!("dropped") };
         question.tell(told(&["192.0.2.1"], 60), None);
-        assert!(book.known("a.example", now).is_some());
-        assert!(book.known("a.example", now + 2 * A_WHILE).is_none());
-        assert!(matches!(Book::ask(&book, "a.example", now + 2 * A_WHILE), Asked::Now(..)));
+        assert!(cache.known("a.example", now).is_some());
+        assert!(cache.known("a.example", now + 2 * A_WHILE).is_none());
+        assert!(matches!(AnswerCache::ask(&cache, "a.example", now + 2 * A_WHILE), Asked::Now(..)));
     }
 
     #[test]
     fn a_flood_of_names_keeps_no_more_than_it_may() {
-        let book = Arc::new(Book::new(50));
+        let cache = Arc::new(AnswerCache::new(50));
         for n in 0..500 {
-            let Asked::Now(question, _) = Book::ask(&book, &format!("{n}.example"), Instant::now()) else {
+            let Asked::Now(question, _) = AnswerCache::ask(&cache, &format!("{n}.example"), Instant::now())
+            else {
                 panic!("new")
             };
             question.tell(told(&[], 30), None);
-            assert!(book.lock().len() <= 50);
+            assert!(cache.lock().len() <= 50);
         }
-        assert!(book.lock().len() >= 40);
+        assert!(cache.lock().len() >= 40);
     }
 }

@@ -70,7 +70,7 @@ struct Known {
 
 /// Whether a login is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Allowed {
     /// As every other.
     Yes,
     /// For the sake of whom it may be from; where it is not right, it was not looked at.
@@ -118,16 +118,16 @@ impl Attempts {
     }
 
     /// Whether a login is looked at now.
-    pub(crate) fn look(&self, login: Login, limits: &GatewayLimits, now: Instant) -> Look {
-        let Some(budget) = Budget::of(limits) else { return Look::Yes };
+    pub(crate) fn check(&self, login: Login, limits: &GatewayLimits, now: Instant) -> Allowed {
+        let Some(budget) = Budget::of(limits) else { return Allowed::Yes };
         let memory = self.memory();
         let address = memory.addresses.get(&login.address);
         if address.is_none_or(|spent| spent.has_room(budget, now)) {
-            return Look::Yes;
+            return Allowed::Yes;
         }
         let known = memory.known.get(&login).filter(|known| known.until > now);
         let has_room = known.is_some_and(|known| known.spent.has_room(budget, now));
-        if has_room { Look::OnlyIfRight } else { Look::No }
+        if has_room { Allowed::OnlyIfRight } else { Allowed::No }
     }
 
     /// A login failed: its address pays for it, and where its name is known there, so does that.
@@ -231,7 +231,7 @@ mod tests {
     /// Guesses as often as it is looked at, and answers how often that was.
     fn guess(attempts: &Attempts, login: Login, limits: &GatewayLimits, now: Instant) -> usize {
         let looked_at = (0..1_000).filter(|_| {
-            let is_looked_at = attempts.look(login, limits, now) != Look::No;
+            let is_looked_at = attempts.check(login, limits, now) != Allowed::No;
             if is_looked_at {
                 attempts.failed(login, limits, now);
             }
@@ -245,18 +245,18 @@ mod tests {
         let (attempts, limits, now) = (Attempts::default(), limits(10), Instant::now());
         let guesser = at(&attempts, "198.51.100.1", "alice");
         assert_eq!(guess(&attempts, guesser, &limits, now), 10);
-        assert_eq!(attempts.look(guesser, &limits, now), Look::No);
-        assert_eq!(attempts.look(at(&attempts, "198.51.100.1", "bob"), &limits, now), Look::No);
-        assert_eq!(attempts.look(at(&attempts, "198.51.100.2", "alice"), &limits, now), Look::Yes);
-        assert_eq!(attempts.look(guesser, &limits, now + 6 * SECOND), Look::Yes);
+        assert_eq!(attempts.check(guesser, &limits, now), Allowed::No);
+        assert_eq!(attempts.check(at(&attempts, "198.51.100.1", "bob"), &limits, now), Allowed::No);
+        assert_eq!(attempts.check(at(&attempts, "198.51.100.2", "alice"), &limits, now), Allowed::Yes);
+        assert_eq!(attempts.check(guesser, &limits, now + 6 * SECOND), Allowed::Yes);
     }
 
     #[test]
     fn ipv6_neighbours_count_together() {
         let (attempts, limits, now) = (Attempts::default(), limits(1), Instant::now());
         attempts.failed(at(&attempts, "2001:db8::1", "a"), &limits, now);
-        assert_eq!(attempts.look(at(&attempts, "2001:db8::2", "a"), &limits, now), Look::No);
-        assert_eq!(attempts.look(at(&attempts, "2001:db8:0:1::2", "a"), &limits, now), Look::Yes);
+        assert_eq!(attempts.check(at(&attempts, "2001:db8::2", "a"), &limits, now), Allowed::No);
+        assert_eq!(attempts.check(at(&attempts, "2001:db8:0:1::2", "a"), &limits, now), Allowed::Yes);
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         for last in 1..=254 {
             guess(&attempts, at(&attempts, &format!("198.51.100.{last}"), "alice"), &limits, now);
         }
-        assert_eq!(attempts.look(at(&attempts, "203.0.113.1", "alice"), &limits, now), Look::Yes);
+        assert_eq!(attempts.check(at(&attempts, "203.0.113.1", "alice"), &limits, now), Allowed::Yes);
     }
 
     #[test]
@@ -274,14 +274,14 @@ mod tests {
         let [alice, bob] = ["alice", "bob"].map(|name| at(&attempts, "198.51.100.1", name));
         attempts.succeeded(alice, &limits, now);
         assert_eq!(guess(&attempts, bob, &limits, now), 10);
-        assert_eq!(attempts.look(bob, &limits, now), Look::No);
-        assert_eq!(attempts.look(alice, &limits, now), Look::OnlyIfRight);
+        assert_eq!(attempts.check(bob, &limits, now), Allowed::No);
+        assert_eq!(attempts.check(alice, &limits, now), Allowed::OnlyIfRight);
         // Guesses at her own name are bounded, too.
         assert_eq!(guess(&attempts, alice, &limits, now), 10);
-        assert_eq!(attempts.look(alice, &limits, now), Look::No);
+        assert_eq!(attempts.check(alice, &limits, now), Allowed::No);
         let hours = now + KNOWN_FOR;
         assert_eq!(guess(&attempts, bob, &limits, hours), 10);
-        assert_eq!(attempts.look(alice, &limits, hours), Look::No, "it is long ago");
+        assert_eq!(attempts.check(alice, &limits, hours), Allowed::No, "it is long ago");
     }
 
     #[test]

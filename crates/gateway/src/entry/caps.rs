@@ -33,15 +33,15 @@ impl Holder {
     }
 }
 
-/// What is known of those who have connections, or had some a moment ago.
+/// The connections of each holder that has some, or had some a moment ago.
 #[derive(Debug)]
 struct Counts<K> {
     known: HashMap<K, Count>,
-    /// With more than so many, those are looked for that can be forgotten.
+    /// With more counts than this, those are looked for that can be forgotten.
     sweep_at: usize,
 }
 
-/// With so many counts it is not worth while to look for some that can be forgotten.
+/// With no more counts than this it is not worth while to look for some that can be forgotten.
 const FEW: usize = 1024;
 
 #[derive(Debug, Default)]
@@ -77,7 +77,7 @@ impl<K: Copy + Eq + std::hash::Hash> Counts<K> {
         if count.rate.has_room(caps.per_second, now) { Ok(()) } else { Err(a_second) }
     }
 
-    /// One more of theirs.
+    /// Counts one more connection of `who`.
     fn enter(&mut self, who: K, caps: Caps, now: Instant) -> &mut Count {
         if self.known.len() >= self.sweep_at {
             self.known.retain(|_, count| !count.is_at_rest(now));
@@ -89,7 +89,7 @@ impl<K: Copy + Eq + std::hash::Hash> Counts<K> {
         count
     }
 
-    /// One less.
+    /// Counts one connection less of `who`.
     fn leave(&mut self, who: K, now: Instant) {
         let Some(count) = self.known.get_mut(&who) else { return };
         count.connections = count.connections.saturating_sub(1);
@@ -114,7 +114,7 @@ struct Taken {
     bandwidth: Bandwidth,
 }
 
-/// One of a caller's connections; free again when dropped.
+/// A slot that a caller's connection has taken; free again when dropped.
 #[derive(Debug)]
 pub(crate) struct CallerSlot {
     slots: Arc<CallerSlots>,
@@ -125,13 +125,13 @@ pub(crate) struct CallerSlot {
 }
 
 impl CallerSlots {
-    /// All of them are free; bytes go so fast.
+    /// All slots are free; bytes go as fast as `bandwidth` says.
     pub(crate) fn new(bandwidth: Bandwidth, stats: Arc<Stats>) -> Self {
         let taken = Taken { counts: Counts::new(), bandwidth };
         Self { taken: Mutex::new(taken), whole: Arc::new(Bucket::new(bandwidth.whole)), stats }
     }
 
-    /// Has bytes go so fast from now on, those of live connections too.
+    /// Has bytes go as fast as `bandwidth` says from now on, those of live connections too.
     pub(crate) fn set_bandwidth(&self, bandwidth: Bandwidth) {
         let mut taken = self.taken();
         taken.bandwidth = bandwidth;
@@ -143,7 +143,7 @@ impl CallerSlots {
         }
     }
 
-    /// Takes one.
+    /// Takes a slot of a caller.
     ///
     /// # Errors
     /// Why the caller, or his account, may not have one more now. Nobody's count has changed then.
@@ -156,10 +156,11 @@ impl CallerSlots {
         self.take_within(caller, limits.per_account, limits.per_caller, now)
     }
 
-    /// The same under caps of their own.
+    /// Takes a slot of a caller under caps that are given: `of_account` for all slots of his account,
+    /// `of_caller` for his own.
     ///
     /// # Errors
-    /// As [`take`](Self::take).
+    /// Why the caller, or his account, may not have one more now. Nobody's count has changed then.
     pub(crate) fn take_within(
         self: &Arc<Self>,
         caller: &Caller,
@@ -180,7 +181,7 @@ impl CallerSlots {
         Ok(CallerSlot { slots: self.clone(), caller, account, throttle })
     }
 
-    /// How many callers and how many accounts have connections.
+    /// Returns the numbers of callers and of accounts that have connections.
     pub(crate) fn count(&self) -> (usize, usize) {
         let taken = self.taken();
         let busy = taken.counts.known.iter().filter(|(_, count)| count.connections > 0);
@@ -229,7 +230,7 @@ impl Drop for CallerSlot {
 #[derive(Debug)]
 pub(crate) struct ClientAddresses(Mutex<Counts<IpAddr>>);
 
-/// One of an address's connections, where they are counted.
+/// The count of one connection of an address; undone when dropped.
 #[derive(Debug)]
 pub(crate) struct CountedAddress {
     addresses: Arc<ClientAddresses>,
@@ -237,12 +238,12 @@ pub(crate) struct CountedAddress {
 }
 
 impl ClientAddresses {
-    /// Nobody.
+    /// No address has connections.
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Counts::new()))
     }
 
-    /// Lets one in; `None` where addresses are not counted.
+    /// Counts one more connection from `peer`; `None` where addresses are not counted.
     ///
     /// # Errors
     /// Why its address may not have one more now.
@@ -257,7 +258,7 @@ impl ClientAddresses {
         Ok(Some(CountedAddress { addresses: self.clone(), address }))
     }
 
-    /// How many addresses are counted that have connections.
+    /// Returns the number of counted addresses that have connections.
     pub(crate) fn count(&self) -> usize {
         self.counts().known.values().filter(|count| count.connections > 0).count()
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tollgate_types::{Clock, Directory, Refusal};
 use tollgate_wire::username;
 
-use crate::entry::attempts::{Attempts, Login, Look};
+use crate::entry::attempts::{Allowed, Attempts, Login};
 use crate::entry::caller::{Caller, Proof, TurnedAway};
 use crate::entry::entrance::Entrance;
 use crate::entry::{metered, statics};
@@ -41,7 +41,7 @@ pub(crate) async fn identify(
         (Proof::Credentials { user, .. }, Entrance::Static(_)) => user.as_str(),
     };
     let login = logins.attempts.login(peer, (name, matches!(entrance, Entrance::Static(_))));
-    let (answer, delay) = look_at(logins, login, proof, peer, entrance);
+    let (answer, delay) = log_in(logins, login, proof, peer, entrance);
     if logins.attempts.hold_back(delay).await {
         logins.stats.logins_delayed.fetch_add(1, Ordering::Relaxed);
     }
@@ -49,7 +49,7 @@ pub(crate) async fn identify(
 }
 
 /// What a login comes to, and how long the answer is held back.
-fn look_at(
+fn log_in(
     logins: &Logins,
     login: Login,
     proof: &Proof,
@@ -57,8 +57,8 @@ fn look_at(
     entrance: Entrance,
 ) -> (Result<Caller, TurnedAway>, Duration) {
     let (now, limits) = (Instant::now(), logins.limits.now());
-    let look = logins.attempts.look(login, &limits, now);
-    if look == Look::No {
+    let allowed = logins.attempts.check(login, &limits, now);
+    if allowed == Allowed::No {
         return (Err(too_many_attempts()), limits.failed_login_delay);
     }
     let answer = recognise(logins, proof, peer, entrance);
@@ -66,7 +66,7 @@ fn look_at(
         Ok(_) => logins.attempts.succeeded(login, &limits, now),
         Err(no) if no.failed_login => {
             let delay = logins.attempts.failed(login, &limits, now);
-            let is_seen = look == Look::Yes;
+            let is_seen = allowed == Allowed::Yes;
             return if is_seen { (answer, delay) } else { (Err(too_many_attempts()), delay) };
         }
         Err(_) => {}

@@ -107,7 +107,7 @@ struct Entry {
     info: ConnectionInfo,
     admission: Admission,
     funds: Funds,
-    /// As [`Funds::join`] said.
+    /// What [`Funds::join`] returned.
     joined: u64,
     exit: AtomicI64,
     moved: MovedBytes,
@@ -115,14 +115,14 @@ struct Entry {
     cut: Notify,
 }
 
-/// A connection's place among the live ones, until it is dropped.
+/// A connection that is among the live ones until this is dropped.
 pub(crate) struct LiveConnection {
     live: Arc<Live>,
     entry: Arc<Entry>,
 }
 
 impl Live {
-    /// Nobody yet.
+    /// No connection is live yet.
     pub(crate) fn new(directory: watch::Receiver<Arc<Directory>>, clock: Arc<dyn Clock>) -> Self {
         Self {
             entries: Mutex::default(),
@@ -177,18 +177,18 @@ impl Live {
         views
     }
 
-    /// How many there are.
+    /// Returns the number of live connections.
     pub(crate) fn count(&self) -> usize {
         self.entries().len()
     }
 
-    /// Ends one; answers whether there was one.
+    /// Ends the connection with this id. Returns whether there was one.
     pub(crate) fn close(&self, id: ConnectionId) -> bool {
         let entry = self.entries().get(&id).cloned();
         entry.map(|entry| entry.cut()).is_some()
     }
 
-    /// Ends all of them.
+    /// Ends all connections.
     pub(crate) fn cut_all(&self) {
         self.all().iter().for_each(|entry| {
             entry.cut();

@@ -30,17 +30,17 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Nobody in particular is refused.
+    /// Refuses a request of which it is not certain whose it is.
     pub(crate) fn anybody(refusal: Refusal, detail: impl Into<String>) -> Self {
         Self { refusal, detail: detail.into(), who: None }
     }
 
-    /// This caller is refused.
+    /// Refuses a request of this caller.
     pub(crate) fn caller(caller: &Caller, refusal: Refusal, detail: impl Into<String>) -> Self {
         Self { refusal, detail: detail.into(), who: Some(caller.who()) }
     }
 
-    /// This caller's target was not reached.
+    /// Refuses a request of this caller, whose target was not reached.
     pub(crate) fn unreached(caller: &Caller, error: DialError) -> Self {
         Self::caller(caller, error.refusal, error.detail)
     }

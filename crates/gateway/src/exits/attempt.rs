@@ -76,7 +76,7 @@ impl Exits {
     /// Connects to the target by the first exit that can.
     ///
     /// # Errors
-    /// [`DialError`]: why the last exit that was tried failed; [`Blame::Crowd`] where none could be tried.
+    /// [`DialError`]: why the last exit that was tried failed; [`Blame::Full`] where none could be tried.
     pub(super) async fn dial_by(
         &self,
         exits: &[Arc<Exit>],
@@ -109,7 +109,7 @@ impl Exits {
     fn may_go_on(&self, exit: ExitId, blame: Blame, route: &RouteParams) -> bool {
         match blame {
             Blame::Exit(_) => true,
-            Blame::Target | Blame::Crowd => false,
+            Blame::Target | Blame::Full => false,
             Blame::Unclear => route.session.is_none(),
             Blame::Doubtful(_) => {
                 route.session.is_none() || !self.health.answers_others(exit, Instant::now())
@@ -163,7 +163,7 @@ impl Exits {
 }
 
 fn all_full() -> DialError {
-    DialError::new(Blame::Crowd, Refusal::NoExit, "every matching exit is down or full")
+    DialError::new(Blame::Full, Refusal::NoExit, "every matching exit is down or full")
 }
 
 /// What a try says about the exit; nothing where this gateway itself was at its limits.
@@ -177,7 +177,7 @@ pub(crate) fn outcome(result: Result<Duration, &DialError>) -> Option<Outcome> {
         Blame::Exit(trouble) => Outcome::Failed(trouble),
         Blame::Doubtful(trouble) => Outcome::Doubtful(trouble),
         Blame::Target => Outcome::TargetFailed,
-        Blame::Unclear | Blame::Crowd => Outcome::Unclear,
+        Blame::Unclear | Blame::Full => Outcome::Unclear,
     })
 }
 

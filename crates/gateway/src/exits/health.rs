@@ -12,7 +12,7 @@
 //! Only an exit's own failures count. That a target refuses or does not answer through it says
 //! nothing about the exit; where it cannot be told whose silence it is, the failure counts among the
 //! others that make an outlier, and not in a row: a target that swallows everything swallows it by
-//! every exit alike. How an exit comes back tells [`crate::exits::standing`].
+//! every exit alike. [`crate::exits::standing`] says how an exit comes back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,7 +96,7 @@ struct Record {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Observations {
     records: HashMap<ExitId, Record>,
     /// The recent attempts of all exits of each type.
     pools: [Window; ProxyType::ALL.len()],
@@ -107,7 +107,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Health {
     began: Instant,
-    state: Mutex<State>,
+    state: Mutex<Observations>,
 }
 
 /// One connection carried by an exit; gone when dropped.
@@ -147,8 +147,8 @@ impl Health {
         self.take(exit, 0)
     }
 
-    /// The same for a probe: of an exit in use it leaves one for a customer, who shall not be refused
-    /// because of it.
+    /// Takes one of an exit's connections for a probe. Of an exit in use it leaves one for a customer,
+    /// who shall not be refused because of the probe.
     pub(crate) fn enter_probe(self: &Arc<Self>, exit: &Exit, now: Instant) -> Option<Load> {
         let spare = u32::from(!self.lock().absent.is_out(exit.id, now));
         self.take(exit, spare)
@@ -169,7 +169,7 @@ impl Health {
         let turn = self.turn(now);
         let mut state = self.lock();
         state.count(exit, outcome, turn, who, now);
-        let State { records, pools, absent } = &mut *state;
+        let Observations { records, pools, absent } = &mut *state;
         let Some(record) = records.get_mut(&exit.id) else { return };
         match outcome {
             Outcome::Connected(took) => {
@@ -197,7 +197,7 @@ impl Health {
     /// Learns from a probe. Where the probe itself is in doubt, nothing.
     pub(crate) fn learn_from_probe(&self, exit: &Exit, outcome: Outcome, now: Instant) {
         let mut state = self.lock();
-        let State { records, absent, .. } = &mut *state;
+        let Observations { records, absent, .. } = &mut *state;
         let record = records.entry(exit.id).or_default();
         match outcome {
             Outcome::Connected(_) => {
@@ -257,12 +257,12 @@ impl Health {
         Window::turn(now.duration_since(self.began))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Observations> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl Observations {
     /// Counts a try among the recent ones, where it says something about the exit.
     fn count(&mut self, exit: &Exit, outcome: Outcome, turn: u64, who: AccountId, now: Instant) {
         let record = self.records.entry(exit.id).or_default();

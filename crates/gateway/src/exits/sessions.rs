@@ -13,7 +13,7 @@ use crate::exits::route::{Draw, SessionKey};
 
 /// How long a session that nobody uses is remembered beyond its window: the longest `sesstime`.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
-/// The same in the file: so long a restart changes nothing.
+/// How long it is remembered in the file: for so long a restart changes nothing.
 const REMEMBERED_ON_DISK: Duration = Duration::from_secs(60 * 60);
 /// The table is cut into so many parts with a lock each, so that saving a large one stops nobody.
 const MOST_PARTS: usize = 64;

@@ -115,7 +115,7 @@ impl Exits {
             let exits = self.route_by(payer, params, draw, &self.moment())?;
             tries += 1;
             match self.dial_by(&exits, target, params, payer.account).await {
-                Err(error) if error.blame == Blame::Crowd && tries < ROUTE_AGAIN => {}
+                Err(error) if error.blame == Blame::Full && tries < ROUTE_AGAIN => {}
                 dialled => return dialled,
             }
         }
@@ -163,7 +163,7 @@ impl Condition for Moment<'_> {
     }
 }
 
-/// The same where only direct exits come into question.
+/// The exits as they are when one is chosen of which only direct ones come into question.
 struct DirectOnly<'h>(Moment<'h>);
 
 impl Condition for DirectOnly<'_> {

@@ -33,7 +33,7 @@ pub(crate) struct Journal {
 
 /// What a slot holds.
 #[derive(Debug, PartialEq, Eq)]
-struct State {
+struct Snapshot {
     gateway: GatewayId,
     sequence: u64,
     usages: Vec<LeaseUsage>,
@@ -67,7 +67,7 @@ impl Journal {
     /// Writes the whole state, unless it is what was written last.
     ///
     /// # Errors
-    /// As [`Journal::write`].
+    /// The disk does not take it, as for [`Journal::write`].
     pub(crate) fn write_if_changed(&mut self, usages: &[LeaseUsage]) -> io::Result<()> {
         if self.written == usages { Ok(()) } else { self.write(usages) }
     }
@@ -92,7 +92,7 @@ impl Journal {
     }
 }
 
-fn open_slot(path: &Path) -> io::Result<(File, Option<State>)> {
+fn open_slot(path: &Path) -> io::Result<(File, Option<Snapshot>)> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let mut bytes = Vec::new();
@@ -145,7 +145,7 @@ fn encode(gateway: GatewayId, sequence: u64, usages: &[LeaseUsage]) -> Vec<u8> {
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<State> {
+fn decode(bytes: &[u8]) -> Option<Snapshot> {
     let (header, records) = bytes.split_at_checked(HEADER)?;
     let (said, sum) = header.split_at_checked(HEADER - 4)?;
     let count = u32::from_le_bytes(said.get(28..32)?.try_into().ok()?);
@@ -156,7 +156,7 @@ fn decode(bytes: &[u8]) -> Option<State> {
     let gateway = GatewayId::new(number(said, 12)?);
     let sequence = u64::from_le_bytes(said.get(20..28)?.try_into().ok()?);
     let usages = records.chunks_exact(RECORD).map(record).collect::<Option<Vec<_>>>()?;
-    is_sound.then_some(State { gateway, sequence, usages })
+    is_sound.then_some(Snapshot { gateway, sequence, usages })
 }
 
 fn record(bytes: &[u8]) -> Option<LeaseUsage> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tollgate_types::{ByteLease, LeaseDenied};
 
-use crate::funds::book::Term;
+use crate::funds::leases::Term;
 use crate::funds::pace::SMALLEST_TARGET;
 use crate::funds::purse::{DENIAL_KEPT, Denial, PATIENCE, Pages, Purse, Terms};
 
@@ -20,10 +20,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// How long to wait before asking again after a no while something is left to take.
 const ASK_AHEAD_AGAIN: Duration = Duration::from_secs(1);
 
-/// A purse from which nothing was forwarded for so long hands everything back.
+/// After so long without a forwarded byte a purse hands everything back.
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 
-/// The same where no connection is left.
+/// After so long without a connection a purse hands everything back.
 const CLOSED_AFTER: Duration = Duration::from_millis(500);
 
 /// A lease is not believed to last longer than this, whatever the control plane says.
@@ -114,12 +114,12 @@ impl Purse {
 
     fn granted(&self, pages: &mut Pages, lease: ByteLease, term: Term, is_stale: bool, now: Instant) {
         let bytes = lease.granted.get();
-        pages.book.enter(lease.id, lease.granted, term);
+        pages.leases.enter(lease.id, lease.granted, term);
         let is_late = term.stop_at <= now;
         if pages.closed || is_stale || is_late {
             // Nothing of it becomes available, all of it goes back.
             let used = self.used.load(Ordering::SeqCst);
-            pages.book.hand_back(bytes, used, |_| true, |most| most);
+            pages.leases.hand_back(bytes, used, |_| true, |most| most);
             if is_late {
                 pages.denial = Some(Denial::new(LeaseDenied::Unavailable, now));
             }
@@ -128,7 +128,7 @@ impl Purse {
         pages.denial = None;
         pages.recall = None;
         pages.pace.granted(now);
-        self.total.store(pages.book.total(), Ordering::SeqCst);
+        self.total.store(pages.leases.total(), Ordering::SeqCst);
         self.available.fetch_add(bytes, Ordering::SeqCst);
     }
 
@@ -167,22 +167,22 @@ impl Purse {
         self.stir();
     }
 
-    /// Nobody has this purse any more but those who keep it: what was taken and neither forwarded
-    /// nor given back never will be. Hands it back with the rest once nobody came for a while;
-    /// answers whether nothing is left to keep.
+    /// Hands back what is left in a purse that no connection uses any more, once none has come for a
+    /// while: what was taken and neither forwarded nor given back never will be. Returns whether
+    /// nothing is left to keep.
     pub(crate) fn settle_estate(&self, now: Instant) -> bool {
         let mut pages = self.pages();
         if pages.closed || pages.pace.still_at(CLOSED_AFTER) <= now {
             let lost = self.hand_back(&mut pages, u64::MAX, |_| true) + self.hand_back_lost(&mut pages);
             if lost > 0 {
-                self.total.store(pages.book.total(), Ordering::SeqCst);
+                self.total.store(pages.leases.total(), Ordering::SeqCst);
             }
         }
-        pages.book.is_empty() && !pages.asking
+        pages.leases.is_empty() && !pages.asking
     }
 
     fn hand_back_lost(&self, pages: &mut Pages) -> u64 {
-        pages.book.hand_back(u64::MAX, self.used.load(Ordering::SeqCst), |_| true, |most| most)
+        pages.leases.hand_back(u64::MAX, self.used.load(Ordering::SeqCst), |_| true, |most| most)
     }
 
     // Whom to cut ------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ impl Purse {
     /// Whether every granted byte has been forwarded and no more will be granted.
     fn has_ended(&self, pages: &Pages) -> bool {
         let is_final = pages.denial.is_some_and(|denial| !denial.why.is_passing() && !denial.was_cut_for);
-        is_final && self.users() > 0 && self.used.load(Ordering::SeqCst) >= pages.book.total()
+        is_final && self.users() > 0 && self.used.load(Ordering::SeqCst) >= pages.leases.total()
     }
 
     /// Cuts the connections that carry nothing just now. Those that wait for bytes come first: they
@@ -210,9 +210,9 @@ impl Purse {
 
     fn hand_back(&self, pages: &mut Pages, most: u64, which: impl Fn(Term) -> bool) -> u64 {
         let used = self.used.load(Ordering::SeqCst);
-        let back = pages.book.hand_back(most, used, which, |most| self.withdraw(most).0);
+        let back = pages.leases.hand_back(most, used, which, |most| self.withdraw(most).0);
         if back > 0 {
-            self.total.store(pages.book.total(), Ordering::SeqCst);
+            self.total.store(pages.leases.total(), Ordering::SeqCst);
             // What is left may all have been forwarded: see `spent`.
             self.changed.notify_waiters();
         }
@@ -224,7 +224,7 @@ impl Purse {
     fn stop_ended(&self, pages: &mut Pages, now: Instant) {
         self.hand_back(pages, u64::MAX, |term| term.stop_at <= now);
         let used = self.used.load(Ordering::SeqCst);
-        let overdue = pages.book.unused(used).any(|(_, term)| term.end + OVERDUE_GRACE <= now);
+        let overdue = pages.leases.unused(used).any(|(_, term)| term.end + OVERDUE_GRACE <= now);
         if overdue && !pages.overdue_cut {
             self.cut_all();
         }
@@ -287,16 +287,16 @@ impl Purse {
 
     /// Whether bytes are on their way whose lease has ended, so that they need another.
     fn is_overdue(&self, pages: &Pages, now: Instant) -> bool {
-        pages.book.unused(self.used.load(Ordering::SeqCst)).any(|(_, term)| term.end <= now)
+        pages.leases.unused(self.used.load(Ordering::SeqCst)).any(|(_, term)| term.end <= now)
     }
 
     /// Whether connections are about to need more than there will be.
     fn wants_ahead(&self, pages: &Pages, low: u64, now: Instant) -> bool {
         let used = self.used.load(Ordering::SeqCst);
         let available = self.available.load(Ordering::SeqCst);
-        let left: u64 = pages.book.unused(used).map(|(left, _)| left).sum();
+        let left: u64 = pages.leases.unused(used).map(|(left, _)| left).sum();
         let ending: u64 =
-            pages.book.unused(used).filter(|(_, term)| term.renew_at <= now).map(|(left, _)| left).sum();
+            pages.leases.unused(used).filter(|(_, term)| term.renew_at <= now).map(|(left, _)| left).sum();
         let moves = pages.pace.moved_within(self.idle_after(), now);
         let is_in_use = moves || (available > 0 && left > available);
         is_in_use && available.saturating_sub(ending) < low
@@ -306,13 +306,13 @@ impl Purse {
 
     fn next_look(&self, pages: &Pages, now: Instant) -> Instant {
         let used = self.used.load(Ordering::SeqCst);
-        let terms = pages.book.unused(used).map(|(_, term)| match () {
+        let terms = pages.leases.unused(used).map(|(_, term)| match () {
             () if now < term.renew_at => term.renew_at,
             () if now < term.stop_at => term.stop_at,
             () if now < term.end => term.end.min(now + OVERDUE_LOOK),
             () => now + LOOK,
         });
-        let is_at_rest = pages.book.is_empty() && self.users() > 0;
+        let is_at_rest = pages.leases.is_empty() && self.users() > 0;
         let rest = now + if is_at_rest { IDLE_LOOK } else { LOOK };
         let idle = Some(pages.pace.still_at(self.idle_after())).filter(|at| *at > now);
         terms.chain(idle).chain(pages.recall).chain([rest]).min().unwrap_or(rest)

@@ -1,9 +1,9 @@
 //! What every byte is paid from: purses with leased bytes and their journal, and the tallies of static
 //! proxies, which are counted only.
 
-mod book;
 mod journal;
 mod keep;
+mod leases;
 mod pace;
 mod purse;
 mod purses;
@@ -40,7 +40,7 @@ pub(crate) enum Funds {
 }
 
 impl Funds {
-    /// Takes up to so many bytes to forward; 0 = nothing is granted just now. What is taken must be
+    /// Takes up to `want` bytes to forward; 0 = nothing is granted just now. What is taken must be
     /// either [`spent`](Self::spent) or [given back](Self::give_back).
     pub(crate) fn take(&self, want: usize) -> usize {
         match self {
@@ -57,7 +57,7 @@ impl Funds {
         }
     }
 
-    /// So many of the taken bytes were forwarded.
+    /// Counts `bytes` of the taken ones that were forwarded.
     pub(crate) fn spent(&self, direction: Direction, bytes: usize) {
         match self {
             Self::Purse(purse) => purse.spent(bytes),
@@ -76,7 +76,7 @@ impl Funds {
         }
     }
 
-    /// The same for so many bytes at once, which are of no use in parts.
+    /// Waits until `bytes` bytes can be taken at once, for what is of no use in parts.
     ///
     /// # Errors
     /// Why there will never be so many: the connection must end.
@@ -87,7 +87,7 @@ impl Funds {
         }
     }
 
-    /// A live connection uses them. Answers what [`cut_after`](Self::cut_after) wants to know.
+    /// Counts a live connection that uses them. Returns the `joined` of [`cut_after`](Self::cut_after).
     pub(crate) fn join(&self) -> u64 {
         match self {
             Self::Purse(purse) => purse.join(),
@@ -95,7 +95,7 @@ impl Funds {
         }
     }
 
-    /// It does not any more.
+    /// Ends what [`join`](Self::join) began: the connection does not use them any more.
     pub(crate) fn leave(&self) {
         match self {
             Self::Purse(purse) => purse.leave(),
@@ -112,7 +112,7 @@ impl Funds {
     }
 }
 
-/// What a caller is told who has no bytes left.
+/// Returns the detail that a caller is told whose lease was denied.
 pub(crate) const fn denial(denied: LeaseDenied) -> &'static str {
     match denied {
         LeaseDenied::BalanceEmpty => "packages and wallet are exhausted",

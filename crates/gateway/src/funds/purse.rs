@@ -4,7 +4,7 @@
 //! This file is what connections see. What looks after a purse between their calls (asking for more,
 //! handing back, noticing that a lease ends) is in [`crate::funds::keep`], on the same struct.
 //!
-//! **The law.** What the book holds in all = `used` + what connections have taken and neither
+//! **The law.** What the leases hold in all = `used` + what connections have taken and neither
 //! forwarded nor given back + `available`. Bytes enter by a grant and leave by being handed back,
 //! both under the lock of the pages; connections move them between the three places without it.
 //!
@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tollgate_types::{LeaseDenied, LeaseUsage, Payer};
 
-use crate::funds::book::Book;
+use crate::funds::leases::Leases;
 use crate::funds::pace::Pace;
 
 /// For how long a no is remembered, so that a flood of connections that are refused anyway does not
@@ -46,7 +46,7 @@ pub struct Purse {
     pub(crate) available: AtomicU64,
     /// Forwarded, ever.
     pub(crate) used: AtomicU64,
-    /// The book's total, to be compared with `used` without the lock.
+    /// The total of the leases, to be compared with `used` without the lock.
     pub(crate) total: AtomicU64,
     /// Taking below this stirs the keeper; 0 = it need not be.
     pub(crate) low_water: AtomicU64,
@@ -68,7 +68,7 @@ pub struct Purse {
 
 /// What only the keeper, the reporter and waiting connections touch.
 pub(crate) struct Pages {
-    pub(crate) book: Book,
+    pub(crate) leases: Leases,
     pub(crate) pace: Pace,
     /// A question is on its way.
     pub(crate) asking: bool,
@@ -143,7 +143,7 @@ enum Outlook {
 impl Purse {
     pub(crate) fn new(payer: Payer, terms: Terms) -> Self {
         let pages = Pages {
-            book: Book::default(),
+            leases: Leases::default(),
             pace: Pace::new(Instant::now()),
             asking: false,
             is_stale: false,
@@ -214,15 +214,21 @@ impl Purse {
         self.wait(Waiter::Live).await
     }
 
-    /// The same for so many bytes at once, which are of no use in parts. A denial that stands comes
-    /// when nothing that is granted could make up the number any more.
+    /// Waits until `bytes` bytes can be taken at once, for what is of no use in parts.
+    ///
+    /// # Errors
+    /// Why there will never be so many. A denial that stands comes when nothing that is granted could
+    /// make up the number any more.
     pub(crate) async fn refill_whole(&self, bytes: usize) -> Result<(), LeaseDenied> {
         let _whole = Counted::one_more(&self.whole_waiters);
         self.wait(Waiter::Whole(bytes as u64)).await
     }
 
-    /// The same for a connection that has not begun: a denial that stands is an answer, even while
-    /// others still use what was granted before.
+    /// Waits until a connection that has not begun may take bytes.
+    ///
+    /// # Errors
+    /// Why there will be none. A denial that stands is an answer here, even while other connections
+    /// still use what was granted before.
     pub(crate) async fn first_bytes(&self) -> Result<(), LeaseDenied> {
         self.wait(Waiter::New).await
     }
@@ -263,7 +269,7 @@ impl Purse {
             return Outlook::Ready;
         }
         // Nobody else has bytes in hand that could come back.
-        let is_all = used + available >= pages.book.total();
+        let is_all = used + available >= pages.leases.total();
         let fresh = pages.denial.filter(|denial| now.saturating_duration_since(denial.at) < DENIAL_KEPT);
         if let Some(denial) = fresh.filter(|denial| !denial.why.is_passing())
             && (waiter == Waiter::New || is_all)
@@ -293,20 +299,20 @@ impl Purse {
 
     // Live connections -----------------------------------------------------------------------------
 
-    /// A live connection uses this purse. Answers what [`Purse::cut_after`] wants to know.
+    /// Counts a live connection that uses this purse. Returns the `joined` of [`Purse::cut_after`].
     pub(crate) fn join(&self) -> u64 {
         self.users.fetch_add(1, Ordering::SeqCst);
         self.cuts.load(Ordering::SeqCst)
     }
 
-    /// It does not any more.
+    /// Ends what [`join`](Self::join) began: the connection does not use this purse any more.
     pub(crate) fn leave(&self) {
         if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.stir();
         }
     }
 
-    /// How many live connections use it.
+    /// Returns the number of live connections that use it.
     pub(crate) fn users(&self) -> usize {
         self.users.load(Ordering::SeqCst)
     }
@@ -339,23 +345,25 @@ impl Purse {
         self.stirred.notified().await;
     }
 
-    /// How far each lease has got of which the control plane does not know it yet.
+    /// Returns how far each lease has got, for those leases of which the control plane does not know it
+    /// yet.
     pub(crate) fn unsettled(&self) -> Vec<LeaseUsage> {
         let pages = self.pages();
-        pages.book.unsettled(self.used.load(Ordering::SeqCst)).collect()
+        pages.leases.unsettled(self.used.load(Ordering::SeqCst)).collect()
     }
 
-    /// The same, of those leases only of which bytes were forwarded that it does not know of.
+    /// Returns how far each lease has got of which bytes were forwarded that the control plane does not
+    /// know of.
     pub(crate) fn unpaid(&self) -> Vec<LeaseUsage> {
         let pages = self.pages();
-        pages.book.unpaid(self.used.load(Ordering::SeqCst)).collect()
+        pages.leases.unpaid(self.used.load(Ordering::SeqCst)).collect()
     }
 
-    /// The control plane knows this now.
+    /// Notes that the control plane knows `usages` now.
     pub(crate) fn settled(&self, usages: &[LeaseUsage]) {
         let mut pages = self.pages();
-        pages.book.settled(usages);
-        if pages.book.is_empty() {
+        pages.leases.settled(usages);
+        if pages.leases.is_empty() {
             self.stir();
         }
     }

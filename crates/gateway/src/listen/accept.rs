@@ -82,7 +82,7 @@ impl Port {
         Ok(Self { is_inherited: true, ..Self::new(adopt(socket)?, Kind::Metered(proxy_type)) })
     }
 
-    /// The same for static proxies.
+    /// Takes a socket for static proxies that listens already, on every address of the machine.
     ///
     /// # Errors
     /// The system would not.

@@ -299,7 +299,7 @@ impl Throttle {
         self.turns(1).await;
     }
 
-    /// The same for [`take_whole`](Self::take_whole): as many turns as that needs.
+    /// Waits for as many turns as [`take_whole`](Self::take_whole) of `want` bytes needs.
     pub(crate) async fn turns(&self, want: usize) {
         while !self.is_off() && self.pocket.load(Ordering::Relaxed) < want {
             self.next().await;

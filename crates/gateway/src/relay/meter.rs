@@ -56,7 +56,7 @@ impl<'t> Meter<'t> {
         Self { funds, throttle, moved, began, last_moved, idle_timeout }
     }
 
-    /// Takes up to so many bytes; `None` while none are granted, or none may flow yet.
+    /// Takes up to `want` bytes; `None` while none are granted, or none may flow yet.
     pub(crate) fn take(&'t self, want: usize) -> Option<Grant<'t>> {
         let may_flow = self.throttle.take(want.min(SLICE));
         let left = self.funds.take(may_flow);
@@ -66,7 +66,7 @@ impl<'t> Meter<'t> {
         (left > 0).then_some(Grant { meter: self, left })
     }
 
-    /// Takes exactly so many bytes, or none: for what goes as a whole or not at all.
+    /// Takes exactly `want` bytes, or none: for what goes as a whole or not at all.
     pub(crate) fn take_whole(&'t self, want: usize) -> Option<Grant<'t>> {
         if !self.throttle.take_whole(want) {
             return None;
@@ -100,13 +100,16 @@ impl<'t> Meter<'t> {
     /// Writes all these bytes, as they are granted.
     ///
     /// # Errors
-    /// As [`Broke`]; what was written until then is counted.
+    /// Why bytes stopped flowing; what was written until then is counted.
     pub(crate) async fn send(&self, direction: Direction, to: &Stream, bytes: &[u8]) -> Result<(), Broke> {
         self.send_noting(direction, to, bytes, &AtomicBool::new(false)).await
     }
 
-    /// The same, and notes in `began` that the first byte is out: from then on nothing can be taken
-    /// back.
+    /// Writes all these bytes, as they are granted, and notes in `began` that the first byte is out:
+    /// from then on nothing can be taken back.
+    ///
+    /// # Errors
+    /// Why bytes stopped flowing; what was written until then is counted.
     pub(crate) async fn send_noting(
         &self,
         direction: Direction,
@@ -179,7 +182,7 @@ impl Grant<'_> {
         self.left
     }
 
-    /// Hands back all but so many.
+    /// Hands back all but `bytes`.
     pub(crate) fn keep(&mut self, bytes: usize) {
         let surplus = self.left.saturating_sub(bytes);
         self.left -= surplus;
@@ -189,7 +192,7 @@ impl Grant<'_> {
         }
     }
 
-    /// So many were forwarded.
+    /// Counts `bytes` that were forwarded.
     pub(crate) fn spend(&mut self, direction: Direction, bytes: usize) {
         let bytes = bytes.min(self.left);
         self.left -= bytes;

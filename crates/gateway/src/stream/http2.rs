@@ -87,12 +87,12 @@ impl Http2Stream {
         Self { incoming: Mutex::new(incoming), outgoing: Mutex::new(outgoing), broken }
     }
 
-    /// As of [`Stream`](crate::stream::Stream).
+    /// Is ready when there may be something to read.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.incoming().poll(cx)
     }
 
-    /// As of [`Stream`](crate::stream::Stream): what came before the last
+    /// Reads what is there; 0 is the end of the stream. What is there is what came before the last
     /// [`poll_readable`](Self::poll_readable).
     pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.incoming().take(buf.len(), |taken, at| {
@@ -102,7 +102,7 @@ impl Http2Stream {
         })
     }
 
-    /// The same.
+    /// Looks whether there is anything to read, without reading it.
     pub(crate) fn peek(&self) -> Pending {
         let incoming = self.incoming();
         match (incoming.pieces.is_empty(), incoming.is_ended) {
@@ -112,7 +112,7 @@ impl Http2Stream {
         }
     }
 
-    /// As of [`Stream`](crate::stream::Stream).
+    /// Is ready when something may be written.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut *self.outgoing() {
             Outgoing::Head(..) => Poll::Ready(Ok(())),
@@ -157,7 +157,7 @@ impl Http2Stream {
         matches!(*self.outgoing(), Outgoing::Body(_))
     }
 
-    /// As of [`Stream`](crate::stream::Stream). What is taken is the connection's to send.
+    /// Writes what is taken just now. What is taken is the connection's to send.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut outgoing = self.outgoing();
         match &mut *outgoing {

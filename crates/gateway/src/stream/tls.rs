@@ -141,7 +141,7 @@ impl TlsSide {
         }
     }
 
-    /// As of [`Stream`].
+    /// Is ready when there may be something to read.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut session = self.lock();
         loop {
@@ -165,12 +165,12 @@ impl TlsSide {
         }
     }
 
-    /// As of [`Stream`]: nothing is held back.
+    /// Is ready when something may be written. Nothing is held back.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.lock().poll_out(&self.socket, cx)
     }
 
-    /// As of [`Stream`].
+    /// Reads what is there; 0 is the end of the stream.
     pub(crate) fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut session = self.lock();
         if !session.has_something() {
@@ -179,7 +179,7 @@ impl TlsSide {
         session.take(buf)
     }
 
-    /// As of [`Stream`]. What is taken is sent with the next look, if not now.
+    /// Writes what is taken just now. What is taken is sent with the next look, if not now.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.write_with(|tls| tls.writer().write(bytes))
     }
@@ -215,24 +215,24 @@ impl TlsSide {
         let _ = session.write_out(&self.socket);
     }
 
-    /// As of [`Stream`].
+    /// Makes the coming close a reset.
     pub(crate) fn break_off(&self) {
         // The end is not said any more.
         self.lock().is_finished = true;
         let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
-    /// As of [`Stream`].
+    /// Returns where the peer reached us.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// As of [`Stream`].
+    /// Has the system notice a peer that has vanished without a word.
     pub(crate) fn notice_silence(&self) {
         socket::notice_silence(&self.socket);
     }
 
-    /// As of [`Stream`].
+    /// Looks whether there is anything to read, without reading it.
     pub(crate) fn peek(&self) -> io::Result<Pending> {
         let mut session = self.lock();
         if !session.has_something() {

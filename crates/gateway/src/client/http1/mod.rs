@@ -17,7 +17,7 @@ use crate::client::http1::link::Link;
 use crate::client::refuse::{Next, refuse_and_close, refuse_http};
 use crate::client::server::Server;
 use crate::control::Control;
-use crate::entry::{Proof, Refused, identify};
+use crate::entry::{Caller, Proof, Refused, TurnedAway, identify};
 use crate::relay::{Exchanged, close_gently};
 use crate::serve::reach;
 use crate::stream::fill;
@@ -188,8 +188,7 @@ async fn connect<C: Control>(
     target: &Target,
     server: &Server<C>,
 ) -> Connected {
-    let refused = match identify(&server.steps.logins, &proof(head), client.peer.ip(), client.entrance).await
-    {
+    let refused = match who_asks(&client, head, server).await {
         Err(no) => no.into(),
         Ok(caller) => match reach(&server.steps, client.peer, caller, target, "connect").await {
             Ok((ticket, upstream)) => {
@@ -213,7 +212,7 @@ async fn forward<C: Control>(
     limits: &Limits,
     server: &Server<C>,
 ) -> Next {
-    let caller = match identify(&server.steps.logins, &proof(head), client.peer.ip(), client.entrance).await {
+    let caller = match who_asks(client, head, server).await {
         Ok(caller) => caller,
         Err(no) => return refuse_http(client, Some(head), server, &no.into()).await,
     };
@@ -285,6 +284,15 @@ async fn exchange<C: Control>(
     let idle_timeout = server.limits.now().idle_timeout;
     let may_stay = || !server.lifecycle.is_draining();
     way.exchange(&mut client.io, head, limits, idle_timeout, &may_stay).await
+}
+
+/// Identifies who sent a request.
+async fn who_asks<C: Control>(
+    client: &Client,
+    head: &RequestHead,
+    server: &Server<C>,
+) -> Result<Caller, TurnedAway> {
+    identify(&server.steps.logins, &proof(head), client.peer.ip(), client.entrance).await
 }
 
 fn proof(head: &RequestHead) -> Proof {

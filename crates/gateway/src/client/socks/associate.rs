@@ -11,9 +11,9 @@ use tollgate_wire::socks5::{self, Rep};
 use tollgate_wire::target::{Host, Target};
 
 use crate::client::connection::Client;
-use crate::client::greet::AssociateRequest;
 use crate::client::refuse::refuse_socks;
 use crate::client::server::Server;
+use crate::client::socks::AssociateRequest;
 use crate::control::Control;
 use crate::entry::{Caller, CallerSlot, Entrance, Refused, Ticket, admit};
 use crate::exits::DatagramUpstream;

@@ -1,6 +1,7 @@
-//! SOCKS5 CONNECT, whose caller is known.
+//! SOCKS5 with clients: its handshake, CONNECT and UDP ASSOCIATE.
 
 mod associate;
+mod handshake;
 
 use std::sync::atomic::Ordering;
 
@@ -16,6 +17,7 @@ use crate::entry::Caller;
 use crate::serve::reach;
 
 pub(crate) use associate::associate;
+pub(crate) use handshake::{AssociateRequest, SocksRequest, greet};
 
 /// Connects to the target, and tells the client.
 pub(crate) async fn connect<C: Control>(

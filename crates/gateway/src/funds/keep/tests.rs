@@ -115,7 +115,7 @@ impl Model {
         let stopped = |term: &Term| term.stop_at <= now;
         let pages = self.purse.pages();
         let overdue: u64 =
-            pages.book.unused(used).filter(|(_, term)| stopped(term)).map(|(left, _)| left).sum();
+            pages.leases.unused(used).filter(|(_, term)| stopped(term)).map(|(left, _)| left).sum();
         drop(pages);
         assert!(overdue == 0 || self.available() == 0, "what can be taken is of leases that last");
         assert!(overdue <= self.in_flight as u64);
@@ -150,7 +150,7 @@ impl Model {
     }
 
     fn check(&self) {
-        let total = self.purse.pages().book.total();
+        let total = self.purse.pages().leases.total();
         assert_eq!(total, self.forwarded + self.in_flight as u64 + self.available());
         assert_eq!(total, self.purse.total.load(Ordering::SeqCst));
     }
@@ -172,7 +172,7 @@ proptest! {
         model.step(&Op::GiveBack(usize::MAX));
         model.purse.close();
         model.step(&Op::Report(true));
-        prop_assert!(model.purse.pages().book.is_empty());
+        prop_assert!(model.purse.pages().leases.is_empty());
         let used: u64 = model.known.values().map(|(used, _)| used).sum();
         prop_assert_eq!(used, model.forwarded);
         prop_assert!(model.known.values().all(|(used, granted)| used == granted));

@@ -117,7 +117,7 @@ pub(crate) fn send_to(socket: &UdpSocket, datagram: &[u8], to: SocketAddr) -> Re
     rustix::net::sendto(socket, datagram, SendFlags::DONTWAIT, &to).map(drop)
 }
 
-/// The same to the only one that a socket takes datagrams from.
+/// Sends a datagram to the only address that a socket takes datagrams from.
 ///
 /// # Errors
 /// The system did not take it; nothing of it was sent.

@@ -1,10 +1,10 @@
 //! The leases of one purse: pure bookkeeping, without a clock and without atomics.
 //!
-//! Connections only ever say how many bytes were forwarded in all. The book says of which leases: in
+//! Connections only ever say how many bytes were forwarded in all. This file says of which leases: in
 //! the order in which they came, each is used up before the next. What a lease has used can only
 //! grow, and handing back only shrinks what is not used of it, so that reports move one way.
 //!
-//! The purse keeps this law, and the book relies on it: what the book holds in all equals what was
+//! The purse keeps this law, and this file relies on it: what the leases hold in all equals what was
 //! forwarded, what connections have taken but not forwarded yet, and what is there to be taken.
 
 use std::collections::VecDeque;
@@ -35,14 +35,14 @@ struct Held {
 
 /// The leases of one purse, in the order in which they came.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct Leases {
     leases: VecDeque<Held>,
-    /// Bytes used of leases that have left the book.
+    /// Bytes used of leases that are over.
     closed: u64,
 }
 
-impl Book {
-    /// A new lease came in.
+impl Leases {
+    /// Enters a new lease of `granted` bytes.
     pub(crate) fn enter(&mut self, id: LeaseId, granted: Bytes, term: Term) {
         let known = LeaseUsage { id, used: Bytes::ZERO, granted };
         self.leases.push_back(Held { id, granted: granted.get(), term, known });
@@ -53,19 +53,20 @@ impl Book {
         self.leases.is_empty()
     }
 
-    /// All bytes ever granted and not handed back.
+    /// Returns the number of bytes that were ever granted and not handed back.
     pub(crate) fn total(&self) -> u64 {
         self.closed + self.leases.iter().map(|held| held.granted).sum::<u64>()
     }
 
-    /// The leases that are not used up, when so many bytes were forwarded in all: how many bytes
-    /// are left of each, and for how long.
+    /// Returns the leases that are not used up when `forwarded` bytes were forwarded in all: how many
+    /// bytes are left of each, and for how long.
     pub(crate) fn unused(&self, forwarded: u64) -> impl Iterator<Item = (u64, Term)> {
         let left = |(held, used): (&Held, u64)| (held.granted - used, held.term);
         self.attribute(forwarded).map(left).filter(|(left, _)| *left > 0)
     }
 
-    /// How far each lease has got of which the control plane does not know it yet.
+    /// Returns how far each lease has got, for those leases of which the control plane does not know it
+    /// yet.
     pub(crate) fn unsettled(&self, forwarded: u64) -> impl Iterator<Item = LeaseUsage> {
         self.attribute(forwarded).filter_map(|(held, used)| {
             let now = LeaseUsage { id: held.id, used: Bytes::new(used), granted: Bytes::new(held.granted) };
@@ -73,14 +74,14 @@ impl Book {
         })
     }
 
-    /// The same, of those leases only of which bytes were forwarded that the control plane does not
+    /// Returns how far each lease has got of which bytes were forwarded that the control plane does not
     /// know of: what a crash must not forget.
     pub(crate) fn unpaid(&self, forwarded: u64) -> impl Iterator<Item = LeaseUsage> {
         let known = |id| self.leases.iter().find(|held| held.id == id).map(|held| held.known.used);
         self.unsettled(forwarded).filter(move |usage| Some(usage.used) != known(usage.id))
     }
 
-    /// The control plane knows this now. Leases that are over leave the book.
+    /// Notes that the control plane knows `usages` now. Leases that are over are forgotten.
     pub(crate) fn settled(&mut self, usages: &[LeaseUsage]) {
         for usage in usages {
             if let Some(held) = self.leases.iter_mut().find(|held| held.id == usage.id) {
@@ -179,11 +180,11 @@ mod tests {
         Term { renew_at: end, stop_at: end, end }
     }
 
-    fn step(op: &Op, nth: u64, start: Instant, book: &mut Book, model: &mut Model) {
+    fn step(op: &Op, nth: u64, start: Instant, leases: &mut Leases, model: &mut Model) {
         match *op {
             Op::Enter(n) => {
                 let id = LeaseId::new(i64::try_from(nth).unwrap());
-                book.enter(id, Bytes::new(n), term(start, nth % 8));
+                leases.enter(id, Bytes::new(n), term(start, nth % 8));
                 model.told.insert(id, (0, n));
                 model.available += n;
             }
@@ -205,7 +206,7 @@ mod tests {
             Op::HandBack(n, ended) => {
                 let before = model.available;
                 let now = start + Duration::from_secs(ended);
-                let back = book.hand_back(
+                let back = leases.hand_back(
                     n,
                     model.forwarded,
                     |term| term.stop_at <= now,
@@ -219,7 +220,7 @@ mod tests {
                 assert!(back <= n);
             }
             Op::Report => {
-                let report: Vec<_> = book.unsettled(model.forwarded).collect();
+                let report: Vec<_> = leases.unsettled(model.forwarded).collect();
                 for usage in &report {
                     let told = model.told[&usage.id];
                     assert!(
@@ -235,7 +236,7 @@ mod tests {
                 if !model.reports.is_empty() {
                     // Any of them, in any order: an acknowledgement may be late.
                     let report = model.reports.swap_remove(which % model.reports.len());
-                    book.settled(&report);
+                    leases.settled(&report);
                 }
             }
         }
@@ -245,19 +246,19 @@ mod tests {
         #[test]
         fn nothing_is_lost_and_reports_move_one_way(ops in proptest::collection::vec(op(), 0..120)) {
             let start = Instant::now();
-            let (mut book, mut model) = (Book::default(), Model::default());
+            let (mut leases, mut model) = (Leases::default(), Model::default());
             for (nth, op) in ops.iter().enumerate() {
-                step(op, u64::try_from(nth).unwrap(), start, &mut book, &mut model);
-                prop_assert_eq!(book.total(), model.forwarded + model.in_flight + model.available);
-                let unused: u64 = book.unused(model.forwarded).map(|(left, _)| left).sum();
+                step(op, u64::try_from(nth).unwrap(), start, &mut leases, &mut model);
+                prop_assert_eq!(leases.total(), model.forwarded + model.in_flight + model.available);
+                let unused: u64 = leases.unused(model.forwarded).map(|(left, _)| left).sum();
                 prop_assert_eq!(unused, model.in_flight + model.available);
             }
             // In the end everything comes back, and everybody agrees on what was used.
-            step(&Op::GiveBack(u64::MAX), 0, start, &mut book, &mut model);
-            step(&Op::HandBack(u64::MAX, u64::from(u32::MAX)), 0, start, &mut book, &mut model);
-            step(&Op::Report, 0, start, &mut book, &mut model);
-            step(&Op::Acknowledge(model.reports.len() - 1), 0, start, &mut book, &mut model);
-            prop_assert!(book.is_empty());
+            step(&Op::GiveBack(u64::MAX), 0, start, &mut leases, &mut model);
+            step(&Op::HandBack(u64::MAX, u64::from(u32::MAX)), 0, start, &mut leases, &mut model);
+            step(&Op::Report, 0, start, &mut leases, &mut model);
+            step(&Op::Acknowledge(model.reports.len() - 1), 0, start, &mut leases, &mut model);
+            prop_assert!(leases.is_empty());
             prop_assert_eq!(model.told.values().map(|(used, _)| used).sum::<u64>(), model.forwarded);
             prop_assert!(model.told.values().all(|(used, granted)| used == granted));
         }
@@ -267,22 +268,22 @@ mod tests {
             grants in proptest::collection::vec(1u64..100, 1..6), share in 0u64..=100, later in 0u64..=100,
         ) {
             let start = Instant::now();
-            let mut book = Book::default();
+            let mut leases = Leases::default();
             for (id, n) in (1..).zip(&grants) {
-                book.enter(LeaseId::new(id), Bytes::new(*n), term(start, 9));
+                leases.enter(LeaseId::new(id), Bytes::new(*n), term(start, 9));
             }
             let all: u64 = grants.iter().sum();
             let first = all * share / 100;
-            let settled: Vec<_> = book.unsettled(first).collect();
-            book.settled(&settled);
+            let settled: Vec<_> = leases.unsettled(first).collect();
+            leases.settled(&settled);
             let second = first + (all - first) * later / 100;
             let known: BTreeMap<_, _> = settled.iter().map(|usage| (usage.id, usage.used.get())).collect();
-            let unpaid: u64 = book
+            let unpaid: u64 = leases
                 .unpaid(second)
                 .map(|usage| usage.used.get() - known.get(&usage.id).copied().unwrap_or(0))
                 .sum();
             prop_assert_eq!(unpaid, second - first);
-            prop_assert_eq!(book.unpaid(first).count(), 0);
+            prop_assert_eq!(leases.unpaid(first).count(), 0);
         }
     }
 }
