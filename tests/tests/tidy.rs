@@ -13,9 +13,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["types"]),
     ("store", &["types", "ledger"]),
     ("core", &["types", "ledger", "store"]),
+    ("sockets", &[]),
     ("notify", &["types"]),
-    ("gateway", &["types", "wire"]),
-    ("api", &["types", "ledger", "core"]),
+    ("gateway", &["types", "wire", "sockets"]),
+    ("api", &["types", "ledger", "core", "sockets"]),
     ("tollgate", &["types", "ledger", "wire", "store", "core", "gateway", "notify", "api"]),
 ];
 
