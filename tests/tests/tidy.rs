@@ -1,7 +1,7 @@
 //! Keeps the house in order: what ARCHITECTURE.md says is absent, is.
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,37 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("api", &["types", "ledger", "core", "sockets"]),
     ("tollgate", &["types", "ledger", "wire", "store", "core", "gateway", "notify", "api"]),
 ];
+
+/// The rooms inside a crate, from top to bottom: a file imports from its own room and from those below
+/// it. `lib.rs` stands above all of them. A crate that is not named here has no rooms inside.
+const INNER_ROOMS: &[(&str, &[&str])] = &[(
+    "gateway",
+    &[
+        // The gateway as a whole.
+        "gateway",
+        "start",
+        "assemble",
+        "config",
+        // A connection, from its port to its funds.
+        "listen",
+        "client",
+        "serve",
+        "entry",
+        "exits",
+        "dial",
+        "relay",
+        "funds",
+        // What all of them have in common.
+        "control",
+        "stream",
+        "socket",
+        "slots",
+        "stats",
+        "limits",
+        "lifecycle",
+        "random",
+    ],
+)];
 
 /// Longer than this, a file is several pages.
 const LONGEST_FILE: usize = 800;
@@ -41,12 +72,126 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file without its unit tests and without comments.
+/// Returns the code of a file without its unit tests and without comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("a source file");
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
-    without_serde_lists(&code.collect::<Vec<_>>().join("\n"))
+    without_serde_lists(&without_tests(&without_comments(&text)).0)
+}
+
+/// What a piece of Rust is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Code,
+    /// A string, a character, or their like.
+    Literal,
+    Comment,
+}
+
+/// Takes Rust apart into pieces, in their order. Nothing is left out.
+fn pieces(text: &str) -> Vec<(Piece, &str)> {
+    let mut pieces = Vec::new();
+    let (mut rest, mut code) = (text, 0);
+    // Nothing else begins with another character.
+    while let Some(next) = rest[code..].find(['/', '"', '\'', 'r', 'b']) {
+        code += next;
+        let Some((kind, length)) = piece_at(rest, code) else {
+            code += 1;
+            continue;
+        };
+        let (before, after) = rest.split_at(code);
+        let (piece, after) = after.split_at(length);
+        pieces.extend([(Piece::Code, before), (kind, piece)]);
+        (rest, code) = (after, 0);
+    }
+    pieces.push((Piece::Code, rest));
+    pieces
+}
+
+/// Returns the kind and the length of the literal or the comment that begins at `at`.
+fn piece_at(text: &str, at: usize) -> Option<(Piece, usize)> {
+    let (before, here) = text.split_at(at);
+    if here.starts_with("//") {
+        return Some((Piece::Comment, here.find('\n').unwrap_or(here.len())));
+    }
+    if here.starts_with('"') {
+        return Some((Piece::Literal, quoted(here, '"')));
+    }
+    let is_word = before.ends_with(|last: char| last.is_alphanumeric() || last == '_');
+    let raw = here.strip_prefix('r').or_else(|| here.strip_prefix("br")).filter(|_| !is_word);
+    if let Some(raw) = raw {
+        let hashes: String = raw.chars().take_while(|next| *next == '#').collect();
+        let begins = here.len() - raw.len() + hashes.len() + 1;
+        if raw.split_at(hashes.len()).1.starts_with('"') {
+            let ends = format!("\"{hashes}");
+            let length =
+                here.split_at(begins).1.find(&ends).map_or(here.len(), |end| begins + end + ends.len());
+            return Some((Piece::Literal, length));
+        }
+    }
+    // A lifetime has no quotation mark at its end.
+    let mut chars = here.strip_prefix('\'')?.chars();
+    let is_char = chars.next()? == '\\' || chars.next() == Some('\'');
+    is_char.then(|| (Piece::Literal, quoted(here, '\'')))
+}
+
+/// Returns the length of what is between quotation marks, both included.
+fn quoted(text: &str, mark: char) -> usize {
+    let mut is_escaped = false;
+    for (index, next) in text.char_indices().skip(1) {
+        match next {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if next == mark => return index + next.len_utf8(),
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn without_comments(text: &str) -> String {
+    pieces(text).into_iter().filter(|(kind, _)| *kind != Piece::Comment).map(|(_, piece)| piece).collect()
+}
+
+/// Returns code without the items that are compiled for tests only, and those items.
+fn without_tests(code: &str) -> (String, Vec<String>) {
+    const MARK: &str = "#[cfg(test)]";
+    // As long as the code, so that what is found in it is found at the same place there.
+    let bare: String = pieces(code)
+        .into_iter()
+        .map(|(kind, piece)| if kind == Piece::Code { piece.to_owned() } else { "\"".repeat(piece.len()) })
+        .collect();
+    let (mut kept, mut items, mut at) = (String::new(), Vec::new(), 0);
+    while let Some(found) = bare[at..].find(MARK) {
+        let begins = at + found;
+        let item = begins + MARK.len();
+        let ends = item + end_of_item(&bare[item..]);
+        kept += &code[at..begins];
+        items.push(code[item..ends].trim().to_owned());
+        at = ends;
+    }
+    kept += &code[at..];
+    (kept, items)
+}
+
+/// Returns the length of the item that code without literals begins with: up to its semicolon, or to the
+/// end of its block.
+fn end_of_item(bare: &str) -> usize {
+    let mut depth = 0_usize;
+    for (index, next) in bare.char_indices() {
+        match next {
+            '{' | '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            '}' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return index + 1;
+                }
+            }
+            ';' if depth == 0 => return index + 1,
+            _ => {}
+        }
+    }
+    bare.len()
 }
 
 /// serde's macro takes a list of all that a deserialiser may be asked for; the names of types in it
@@ -92,6 +237,122 @@ fn rooms_depend_one_way() {
             assert!(allowed.contains(&dependency.as_str()), "crates/{room} may not depend on {dependency}");
         }
     }
+}
+
+/// The files of a crate that are compiled for tests only, without the ending.
+fn test_modules(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in sources(folder) {
+        let text = fs::read_to_string(&path).expect("a source file");
+        let (_, items) = without_tests(&without_comments(&text));
+        let names = items.iter().filter_map(|item| item.strip_prefix("mod ")?.strip_suffix(';'));
+        let is_root =
+            path.file_stem().is_some_and(|stem| ["lib", "main", "mod"].iter().any(|root| stem == *root));
+        let inside =
+            if is_root { path.parent().expect("a folder").to_owned() } else { path.with_extension("") };
+        found.extend(names.map(|name| inside.join(name)));
+    }
+    found
+}
+
+/// The modules of a file, from the crate's root.
+fn modules(folder: &Path, path: &Path) -> Vec<String> {
+    let inside = path.strip_prefix(folder).expect("a file of the crate").with_extension("");
+    let mut modules: Vec<_> = inside.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+    modules.retain(|module| module != "mod" && module != "lib");
+    modules
+}
+
+/// The names that code takes from its crate's root: `crate::name`, `crate::{name, …}`, and `super::name`
+/// where that leads there.
+fn taken_from_root(code: &str, depth: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    for start in ["crate::", &"super::".repeat(depth)] {
+        for (at, _) in code.match_indices(start) {
+            let is_part = code[..at].ends_with(|last: char| last.is_alphanumeric() || "_:$".contains(last));
+            if !is_part {
+                found.extend(first_names(&code[at + start.len()..]));
+            }
+        }
+    }
+    found
+}
+
+/// The name that a path begins with, or each of those in braces.
+fn first_names(path: &str) -> Vec<String> {
+    let name = |path: &str| {
+        path.trim_start()
+            .chars()
+            .take_while(|next| next.is_alphanumeric() || *next == '_')
+            .collect::<String>()
+    };
+    let Some(group) = path.strip_prefix('{') else { return vec![name(path)] };
+    let (mut names, mut depth) = (vec![name(group)], 0_usize);
+    for (index, next) in group.char_indices() {
+        match next {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(name(&group[index + 1..])),
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+#[test]
+fn inside_a_crate_arrows_run_downwards_too() {
+    let mut wrong = Vec::new();
+    for (krate, rooms) in INNER_ROOMS {
+        let folder = root().join("crates").join(krate).join("src");
+        let for_tests = test_modules(&folder);
+        let mut seen = BTreeSet::new();
+        for path in sources(&folder) {
+            let modules = modules(&folder, &path);
+            let Some(room) = modules.first() else { continue };
+            if for_tests.iter().any(|module| path.with_extension("").starts_with(module)) {
+                continue;
+            }
+            let Some(floor) = rooms.iter().position(|other| other == room) else {
+                wrong.push(format!("{}: {room} is no room of {krate}", path.display()));
+                continue;
+            };
+            seen.insert(floor);
+            for name in taken_from_root(&code(&path), modules.len()) {
+                match rooms.iter().position(|other| *other == name) {
+                    Some(other) if other >= floor => {}
+                    Some(_) => wrong.push(format!("{}: {room} may not import from {name}", path.display())),
+                    None => wrong.push(format!("{}: crate::{name} is no room of {krate}", path.display())),
+                }
+            }
+        }
+        let gone = rooms.iter().enumerate().filter(|(floor, _)| !seen.contains(floor));
+        wrong.extend(gone.map(|(_, room)| format!("crates/{krate}: there is no room {room}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_whole_of_a_file_is_looked_through_but_for_its_tests() {
+    let text = r##"
+use crate::{funds, stream::{Stream, http2}};
+#[cfg(test)]
+use crate::testing;
+fn first<'a>(brace: &'a str) -> char { drop((r#"crate::no "} "#, "\"}", brace)); '{' } // crate::no
+#[cfg(test)]
+mod tests {
+    fn inner() { drop(("}", '}', crate::gateway::Gateway)) }
+}
+fn last() { super::serve::serve(); crate::entry::admit::<[u8; 2]>(); own_crate::no(); }
+"##;
+    let (code, items) = without_tests(&without_comments(text));
+    assert_eq!(items.len(), 2, "{items:?}");
+    assert!(code.contains("fn first") && code.contains("fn last") && !code.contains("fn inner"), "{code}");
+    let bare: String =
+        pieces(&code).into_iter().filter(|(kind, _)| *kind == Piece::Code).map(|piece| piece.1).collect();
+    assert_eq!(taken_from_root(&bare, 1), ["funds", "stream", "entry", "serve"]);
+    assert_eq!(taken_from_root(&bare, 2), ["funds", "stream", "entry"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tollgate_types::{Cidr, ProxyType};
 use tollgate_wire::target::Target;
 
-use crate::certs::CertificateFiles;
+use crate::client::CertificateFiles;
 use crate::limits::GatewayLimits;
 
 /// How a gateway behaves. The defaults are those of the product, without listeners.

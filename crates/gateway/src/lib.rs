@@ -4,78 +4,41 @@
 //! [`Control`]. Nothing metered is forwarded that has not been granted: every payload byte passes a
 //! [`Purse`], or is counted for a static proxy.
 
-// Metering: what may be forwarded, and saying what was.
-mod book;
+// The rooms, from top to bottom: a file imports from its own room and from those below it
+// (`tests/tests/tidy.rs`).
+mod assemble;
+mod client;
+mod config;
 mod control;
+mod dial;
+mod entry;
+mod exits;
 mod funds;
-mod journal;
-mod keep;
-mod live;
-mod pace;
-mod pipe;
-mod purse;
-mod purses;
-mod report;
-mod revoke;
+mod gateway;
+mod lifecycle;
+mod limits;
+mod listen;
+mod random;
+mod relay;
+mod serve;
+mod slots;
+mod socket;
+mod start;
 mod stats;
-mod tally;
+mod stream;
+
 #[cfg(test)]
 mod testing;
 
-// The wire side: from an accepted socket to the relay.
-mod admit;
-mod attempts;
-mod bandwidth;
-mod certs;
-mod chain;
-mod client;
-mod config;
-mod dial;
-mod ending;
-mod forward;
-mod gateway;
-mod greet;
-mod guard;
-mod health;
-mod http2;
-mod identify;
-mod inherit;
-mod introduce;
-mod limits;
-mod listen;
-mod meter;
-mod nameserver;
-mod ports;
-mod probe;
-mod race;
-mod refuse;
-mod resolve;
-mod route;
-mod seats;
-mod serve;
-mod session_file;
-mod sessions;
-mod socket;
-mod spare;
-mod standing;
-mod start;
-mod statics;
-mod stream;
-mod tls;
-mod tunnel;
-mod udp;
-mod way_out;
-mod window;
-
-pub use certs::{CertificateError, CertificateFiles};
+pub use client::{CertificateError, CertificateFiles};
 pub use config::GatewayConfig;
 pub use control::Control;
+pub use dial::ExitTrouble;
+pub use entry::{Admission, ConnectionInfo, ConnectionView, Traffic};
+pub use exits::{ExitStatus, LeftOut};
+pub use funds::Purse;
 pub use gateway::{Gateway, Presence, Run};
-pub use health::{ExitStatus, ExitTrouble};
-pub use inherit::Inherited;
 pub use limits::{Bandwidth, Caps, GatewayLimits, Limit};
-pub use live::{Admission, ConnectionInfo, ConnectionView, Traffic};
-pub use purse::Purse;
-pub use standing::LeftOut;
+pub use listen::Inherited;
 pub use stats::{Dropped, Stats};
 pub use tollgate_wire::target::{BadTarget, Target};

@@ -1,9 +1,12 @@
 //! What bounds connections: every limit that can be changed while the gateway runs, in one struct that
 //! each connection looks at as it is then. 0 is no limit, wherever that makes sense.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use tokio::time::Instant;
+use tollgate_wire::http::Limits;
 
 /// Through a cap of so many a second, so many seconds' worth may come at once.
 const BURST_SECONDS: u32 = 2;
@@ -91,6 +94,38 @@ impl Caps {
     /// Whether there is any.
     pub(crate) fn are_set(self) -> bool {
         self != Self::default()
+    }
+}
+
+/// The limits that hold now, for everybody who looks at them.
+#[derive(Clone, Debug)]
+pub(crate) struct CurrentLimits(Arc<ArcSwap<GatewayLimits>>);
+
+impl CurrentLimits {
+    /// Begins with these.
+    pub(crate) fn new(limits: GatewayLimits) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(limits)))
+    }
+
+    /// Returns the limits as they are now, to be looked at for a moment.
+    pub(crate) fn now(&self) -> Guard<Arc<GatewayLimits>> {
+        self.0.load()
+    }
+
+    /// Returns the limits as they are now, to be kept.
+    pub(crate) fn kept(&self) -> Arc<GatewayLimits> {
+        self.0.load_full()
+    }
+
+    /// Has others hold from now on.
+    pub(crate) fn set(&self, limits: GatewayLimits) {
+        self.0.store(Arc::new(limits));
+    }
+
+    /// Returns the largest heads that are taken.
+    pub(crate) fn of_heads(&self) -> Limits {
+        let limits = self.now();
+        Limits { head_bytes: limits.head_bytes, fields: limits.head_fields }
     }
 }
 

@@ -1,13 +1,16 @@
 //! What sockets on both sides have in common.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::sys::socket::sockopt;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpSocket;
+
+/// The unspecified address: told instead of one that is nobody's business.
+pub(crate) const UNSPECIFIED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A peer that vanished without a word is noticed after about this long and three probes.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
@@ -50,8 +53,8 @@ pub(crate) fn leave_from(socket: &TcpSocket, ip: IpAddr) -> io::Result<()> {
     socket.bind(SocketAddr::new(ip, 0))
 }
 
-/// The same where the address need not be configured on this machine: it is enough that what is
-/// sent to it is routed here.
+/// Has a socket leave from an address that need not be configured on this machine: it is enough that
+/// what is sent to it is routed here.
 ///
 /// # Errors
 /// The system does not let it.

@@ -5,9 +5,8 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use tollgate_types::ProxyType;
 
-use crate::certs::CertificateError;
-use crate::inherit::Inherited;
-use crate::listen::Port;
+use crate::client::CertificateError;
+use crate::listen::{Inherited, Port};
 
 /// A gateway could not be started.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,119 @@
+//! The handshake of SOCKS5 (RFC 1928, RFC 1929): methods, credentials, request.
+//!
+//! A client that offers a password is asked for it, listed or not (credentials win); one that offers
+//! none is let in if its address is listed. Where SOCKS5 is not spoken, no method is chosen.
+
+use std::io;
+
+use tollgate_types::Refusal;
+use tollgate_wire::Parsed;
+use tollgate_wire::socks5::{self, Command, Method, Rep, SocksError};
+use tollgate_wire::target::Target;
+
+use crate::client::connection::Client;
+use crate::client::greet::Greeted;
+use crate::client::server::Server;
+use crate::control::Control;
+use crate::entry::{Caller, Proof, TurnedAway, identify};
+use crate::socket::UNSPECIFIED;
+use crate::stream::{fill, say};
+
+/// More than the longest message of a SOCKS5 handshake (513 bytes, RFC 1929), and little enough that
+/// it is nobody's buffer.
+const SOCKS_MESSAGE_BYTES: usize = 1024;
+
+/// A SOCKS5 CONNECT, not yet answered.
+pub(crate) struct SocksRequest {
+    /// Who asks, or why he is to be refused with the reply.
+    pub(crate) caller: Result<Caller, TurnedAway>,
+    /// Where to.
+    pub(crate) target: Target,
+}
+
+/// A SOCKS5 UDP ASSOCIATE, not yet answered.
+pub(crate) struct AssociateRequest {
+    /// Who asks, or why he is to be refused with the reply.
+    pub(crate) caller: Result<Caller, TurnedAway>,
+    /// The port that the client says it will send from. The address that it names beside it is often
+    /// one that only its own network knows, and of no use.
+    pub(crate) port: Option<u16>,
+}
+
+/// Finds out who the client is and what it asks for.
+///
+/// # Errors
+/// The connection failed.
+pub(crate) async fn greet<C: Control>(client: &mut Client, server: &Server<C>) -> io::Result<Greeted> {
+    let Some(Ok(offered)) = message(client, socks5::greeting).await? else { return Ok(Greeted::Closed) };
+    if !server.speaks_socks5(client.entrance) {
+        say(&client.io.stream, &socks5::method_reply(Method::None)).await?;
+        return Ok(Greeted::Closed);
+    }
+    let caller = if offered.user_pass {
+        say(&client.io.stream, &socks5::method_reply(Method::UserPass)).await?;
+        let Some(Ok(login)) = message(client, socks5::credentials).await? else {
+            say(&client.io.stream, &socks5::auth_reply(false)).await?;
+            return Ok(Greeted::Closed);
+        };
+        let proof = Proof::Credentials { user: login.user, password: login.password };
+        let caller = identify(&server.steps.logins, &proof, client.peer.ip(), client.entrance).await;
+        // Who is blocked has shown the right password: the request will be refused, by its reply.
+        let right = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
+        say(&client.io.stream, &socks5::auth_reply(right)).await?;
+        if !right {
+            return Ok(Greeted::Closed);
+        }
+        caller
+    } else {
+        let caller = identify(&server.steps.logins, &Proof::Address, client.peer.ip(), client.entrance).await;
+        let listed = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
+        let method = if offered.no_auth && listed { Method::NoAuth } else { Method::None };
+        say(&client.io.stream, &socks5::method_reply(method)).await?;
+        if method == Method::None {
+            return Ok(Greeted::Closed);
+        }
+        caller
+    };
+    request(client, caller).await
+}
+
+async fn request(client: &mut Client, caller: Result<Caller, TurnedAway>) -> io::Result<Greeted> {
+    let rep = match message(client, socks5::request).await? {
+        None => return Ok(Greeted::Closed),
+        Some(Ok(request)) => match (request.command, request.target) {
+            (Command::Connect, Ok(target)) => {
+                return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target })));
+            }
+            (Command::Connect, Err(_)) => Rep::General,
+            (Command::UdpAssociate, target) => {
+                let port = target.ok().map(|target| target.port);
+                return Ok(Greeted::Associate(Box::new(AssociateRequest { caller, port })));
+            }
+            (Command::Bind | Command::Other(_), _) => Rep::CommandNotSupported,
+        },
+        Some(Err(error)) => error.rep(),
+    };
+    say(&client.io.stream, &socks5::reply(rep, UNSPECIFIED)).await?;
+    Ok(Greeted::Closed)
+}
+
+/// The next complete message; `None` where the stream ended before it.
+async fn message<T>(
+    client: &mut Client,
+    parse: impl Fn(&[u8]) -> Result<Parsed<T>, SocksError>,
+) -> io::Result<Option<Result<T, SocksError>>> {
+    loop {
+        match parse(&client.io.buf) {
+            Ok(Parsed::Done(value, consumed)) => {
+                client.io.buf.drain(..consumed.min(client.io.buf.len()));
+                return Ok(Some(Ok(value)));
+            }
+            Ok(Parsed::Need) if client.io.buf.len() >= SOCKS_MESSAGE_BYTES => return Ok(None),
+            Ok(Parsed::Need) => {}
+            Err(error) => return Ok(Some(Err(error))),
+        }
+        if fill(&client.io.stream, &mut client.io.buf).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
