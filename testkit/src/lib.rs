@@ -15,9 +15,11 @@ pub mod database;
 mod origin;
 pub mod postgres;
 pub mod receiver;
+pub mod relay;
 pub mod world;
 
 pub use clock::FakeClock;
 pub use database::{TestDb, databases};
 pub use origin::Origin;
 pub use receiver::Receiver;
+pub use relay::LossyRelay;

@@ -1,27 +1,42 @@
 //! The envelope: `{"code", "data", "message"}` around every answer (contract §1).
 
 use axum::Json;
-use axum::http::HeaderValue;
 use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_core::BadLine;
+use tollgate_core::idempotency::Outcome;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Unreadable};
 use crate::language::Language;
 use crate::messages;
+use crate::serve::Receipt;
+
+/// Says of an answer that the call was done before, and not now.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What every handler returns.
 pub(crate) type Answer<T> = Result<Success<T>, ApiError>;
 
 /// A call that was done, with what it has to tell.
 #[derive(Debug)]
-pub(crate) struct Success<T>(T);
+pub(crate) struct Success<T> {
+    data: T,
+    is_replayed: bool,
+    /// To be told whether the answer was heard.
+    receipt: Option<Receipt>,
+}
 
 /// A call that was done.
 pub(crate) const fn ok<T>(data: T) -> Answer<T> {
-    Ok(Success(data))
+    Ok(Success { data, is_replayed: false, receipt: None })
+}
+
+/// A call that spent money, now or when it came first.
+pub(crate) fn spent<T>(outcome: Outcome<T>, receipt: Option<Receipt>) -> Answer<T> {
+    Ok(Success { data: outcome.value, is_replayed: outcome.is_replayed, receipt })
 }
 
 /// A call that was done and has nothing to tell.
@@ -115,7 +130,14 @@ pub(crate) struct List<T> {
 
 impl<T: Serialize> IntoResponse for Success<T> {
     fn into_response(self) -> Response {
-        Json(Envelope { code: 0, data: self.0, message: "success" }).into_response()
+        let mut response = Json(Envelope { code: 0, data: self.data, message: "success" }).into_response();
+        if self.is_replayed {
+            response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        if let Some(receipt) = self.receipt {
+            response.extensions_mut().insert(receipt);
+        }
+        response
     }
 }
 

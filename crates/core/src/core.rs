@@ -175,9 +175,14 @@ where
     T: Send + 'static,
 {
     let value = core.db().write(closure).await?;
-    // Who made a login may use it at once. Should this fail, the refresher finds the change.
+    published(core).await;
+    Ok(value)
+}
+
+/// Has the directory looked at after a commit that may have published to it: who made a login may use it at
+/// once. Where that fails, the refresher finds the change.
+pub(crate) async fn published(core: &Core) {
     if crate::directory::refresh(core).await.is_err() {
         core.directory_changed();
     }
-    Ok(value)
 }

@@ -24,6 +24,7 @@ pub(crate) async fn prune(core: &Core, job: &Claimed) -> Result<(), Error> {
         ("lines of the directory's outbox", directory::prune(core).await?),
         ("refusals", refusals::prune(core).await?),
         ("idempotency keys", idempotency::forget_old(core).await?),
+        ("unheard answers", idempotency::forget_unheard(core).await?),
         ("events", events(core).await?),
         ("counters of static proxies", static_counters(core).await?),
     ];

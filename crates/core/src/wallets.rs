@@ -7,6 +7,7 @@ use tollgate_types::{AccountId, Cents, EntryId, Time};
 
 use crate::audit_log::{self, Actor};
 use crate::events::{self, EventKind};
+use crate::idempotency::{self, Kept, Once, Outcome};
 use crate::{Conflict, Core, Error, Noun, Rule};
 
 /// The largest single recharge or correction: ten thousand million dollars.
@@ -47,8 +48,8 @@ pub struct Recharged {
     pub entry: EntryId,
     /// False where the reference had been credited before, so that nothing was added now.
     pub credited: bool,
-    /// The wallet after it.
-    pub wallet: Wallet,
+    /// The balance after it.
+    pub balance: Cents,
 }
 
 /// Credits money received from outside. The same reference twice credits once (platform.md §2).
@@ -73,7 +74,7 @@ pub async fn recharge(
                 store::entries::by_reference(tx, account, EntryKind::Recharge, &reference)?
             {
                 return match before == amount {
-                    true => Ok(Recharged { entry, credited: false, wallet }),
+                    true => Ok(Recharged { entry, credited: false, balance: wallet.balance() }),
                     false => Err(Error::Conflict(Conflict::ReferenceReused)),
                 };
             }
@@ -90,12 +91,12 @@ pub async fn recharge(
                 &format!("entry:{entry}"),
                 &detail,
             )?;
-            Ok(Recharged { entry, credited: true, wallet })
+            Ok(Recharged { entry, credited: true, balance: wallet.balance() })
         })
         .await
 }
 
-/// Corrects a balance upwards or downwards. Each call is a correction of its own.
+/// Corrects a balance upwards or downwards. Each call is a correction of its own, unless `once` knows it again.
 ///
 /// # Errors
 /// [`Error::Invalid`] for `amount` or `reason`, [`Error::NotFound`] for an unknown account,
@@ -106,33 +107,40 @@ pub async fn adjust(
     account: AccountId,
     amount: Cents,
     reason: String,
-) -> Result<Recharged, Error> {
+    once: Option<Once>,
+) -> Result<Outcome<Recharged>, Error> {
     check_amount(amount, -LARGEST_AMOUNT)?;
     check_text("reason", &reason)?;
-    let (now, reference) = (core.now(), core.random_reference());
-    core.db()
-        .write(move |tx| {
-            let before = lock(tx, account)?;
-            let wallet = before.adjust(amount).map_err(|error| match error {
-                tollgate_ledger::LedgerError::InsufficientFunds => Error::Conflict(Conflict::WouldBeNegative),
-                other => other.into(),
-            })?;
-            write(tx, account, &before, &wallet, now)?;
-            let entry = Entry::adjustment(account, amount, reference.clone(), &reason)?;
-            let entry = store::entries::insert(tx, &entry, now)?;
-            let detail = serde_json::json!({ "amount": amount.get(), "reason": reason });
-            audit_log::append(
-                tx,
-                now,
-                &actor,
-                "wallet.adjusted",
-                Some(account),
-                &format!("entry:{entry}"),
-                &detail,
-            )?;
-            Ok(Recharged { entry, credited: true, wallet })
+    let reference = core.random_reference();
+    let work = move |tx: &mut Tx<'_>, before: Wallet, now| {
+        let wallet = before.adjust(amount).map_err(|error| match error {
+            tollgate_ledger::LedgerError::InsufficientFunds => Error::Conflict(Conflict::WouldBeNegative),
+            other => other.into(),
+        })?;
+        write(tx, account, &before, &wallet, now)?;
+        let entry = Entry::adjustment(account, amount, reference.clone(), &reason)?;
+        let entry = store::entries::insert(tx, &entry, now)?;
+        let detail = serde_json::json!({ "amount": amount.get(), "reason": reason });
+        let subject = format!("entry:{entry}");
+        audit_log::append(tx, now, &actor, "wallet.adjusted", Some(account), &subject, &detail)?;
+        Ok(Recharged { entry, credited: true, balance: wallet.balance() })
+    };
+    idempotency::once(core, account, once, work).await
+}
+
+impl Kept for Recharged {
+    fn to_text(&self) -> String {
+        format!("{} {} {}", self.entry, u8::from(self.credited), self.balance)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        Some(Self {
+            entry: EntryId::new(words.next()?.parse().ok()?),
+            credited: words.next()? == "1",
+            balance: Cents::new(words.next()?.parse().ok()?),
         })
-        .await
+    }
 }
 
 /// Writes a locked wallet back. Says so where its balance falls to what the customer wants to be

@@ -294,12 +294,13 @@ async fn an_idempotency_key_buys_once_and_refuses_other_parameters() {
     let world = Platform::new().await;
     let ann = world.account(5000).await;
     let offer = world.offer(1, 300).await;
-    let key = |parameter: &str| Some(IdempotencyKey::new("k".into(), "purchase", &[parameter]));
-    let first = packages::buy(&world.core, ann, offer, key("a")).await.unwrap();
-    assert_eq!(packages::buy(&world.core, ann, offer, key("a")).await.unwrap(), first);
-    assert!(matches!(packages::buy(&world.core, ann, offer, key("b")).await, Err(Error::Conflict(_))));
+    let key = |parameter: &str| Some(IdempotencyKey::new("k".into(), "purchase", &[parameter]).into());
+    let buy = async |key| packages::buy(&world.core, ann, offer, key).await.map(|bought| bought.value);
+    let first = buy(key("a")).await.unwrap();
+    assert_eq!(buy(key("a")).await.unwrap(), first);
+    assert!(matches!(buy(key("b")).await, Err(Error::Conflict(_))));
     assert_eq!(world.balance(ann).await, 4700);
     world.clock.advance(Duration::from_secs(86_400));
-    assert_ne!(packages::buy(&world.core, ann, offer, key("b")).await.unwrap(), first);
+    assert_ne!(buy(key("b")).await.unwrap(), first);
     world.audit().await;
 }

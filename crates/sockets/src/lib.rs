@@ -1,5 +1,5 @@
 //! What the system knows of a TCP connection and no other library says without `unsafe`: how much of
-//! what was written the peer's system has not acknowledged yet.
+//! what was written the peer's system has not acknowledged yet, and how the peer ended it.
 //!
 //! ```no_run
 //! # async fn example(socket: tokio::net::TcpStream) {
@@ -15,6 +15,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::libc;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::ioctl::{Getter, Opcode, ioctl};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -57,6 +58,45 @@ pub async fn delivered(socket: &impl AsFd, patience: Duration) -> bool {
     }
 }
 
+/// How a peer has ended a TCP connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It has not.
+    Open,
+    /// It sends nothing more, and may still read.
+    Finished,
+    /// Both directions have ended. Where this side has not ended its own, that was a reset which a read or a
+    /// write has reported.
+    Over,
+    /// It has reset the connection, or cannot be reached: it reads nothing more.
+    Reset,
+}
+
+/// Returns how the peer has ended a connected TCP socket, without reading from it.
+///
+/// # Errors
+/// The system cannot be asked.
+pub fn ending(socket: &impl AsFd) -> io::Result<Ending> {
+    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    let [answered] = asked;
+    let flags = answered.revents();
+    Ok(match flags {
+        _ if flags.intersects(PollFlags::ERR | PollFlags::NVAL) => Ending::Reset,
+        _ if flags.contains(PollFlags::HUP) => Ending::Over,
+        _ if flags.contains(PollFlags::RDHUP) => Ending::Finished,
+        _ => Ending::Open,
+    })
+}
+
+/// Ends this side's direction of a connected TCP socket: the peer reads an end of stream.
+///
+/// # Errors
+/// The connection is none any more.
+pub fn finish(socket: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::shutdown(socket, rustix::net::Shutdown::Write)?)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
@@ -91,6 +131,36 @@ mod tests {
         let reader = std::thread::spawn(move || far.read_exact(&mut vec![0; written]).map(|()| far));
         assert!(delivered(&near, Duration::from_secs(20)).await);
         reader.join().unwrap().unwrap();
+    }
+
+    /// Waits until the peer's end is seen; fails where it never is.
+    async fn end_of(socket: &TcpStream) -> Ending {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match ending(socket).unwrap() {
+                Ending::Open => assert!(Instant::now() < deadline, "no end is seen"),
+                end => return end,
+            }
+            sleep(FIRST_LOOK).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_has_read_all_finishes_and_one_that_has_not_resets() {
+        let (near, far) = pair();
+        assert_eq!(ending(&near).unwrap(), Ending::Open);
+        finish(&far).unwrap();
+        assert_eq!(end_of(&near).await, Ending::Finished);
+        // Both directions have ended in good order.
+        finish(&near).unwrap();
+        drop(far);
+        assert_eq!(ending(&near).unwrap(), Ending::Over);
+
+        let (near, far) = pair();
+        (&near).write_all(b"unread").unwrap();
+        assert!(delivered(&near, Duration::from_secs(20)).await);
+        drop(far);
+        assert_eq!(end_of(&near).await, Ending::Reset);
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub mod static_terms;
 pub mod static_usage;
 pub mod stock;
 pub mod sub_accounts;
+pub mod unheard;
 pub mod usage;
 pub mod wallets;
 pub mod whitelist;
@@ -89,6 +90,7 @@ nouns! {
     static_usage,
     stock,
     sub_accounts,
+    unheard,
     usage,
     wallets,
     whitelist,

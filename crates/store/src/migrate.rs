@@ -26,6 +26,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         name: "statics_jobs_notices",
         text: include_str!("migrations/0002_statics_jobs_notices.sql"),
     },
+    Migration {
+        version: 3,
+        name: "unheard_answers",
+        text: include_str!("migrations/0003_unheard_answers.sql"),
+    },
 ];
 
 /// The words in which the engines' schemas differ.

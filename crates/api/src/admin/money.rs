@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use crate::callers::Operator;
 use crate::customer::LedgerLine;
-use crate::envelope::{Answer, Envelope, List, ok};
-use crate::params::{Filters, Params, PathId};
+use crate::envelope::{Answer, Envelope, List, ok, spent};
+use crate::params::{Filters, Idempotency, Params, PathId, Spending};
 use crate::words::PageParams;
 
 /// Money received from outside.
@@ -43,7 +43,7 @@ pub(crate) struct WalletChanged {
 
 impl From<Recharged> for WalletChanged {
     fn from(done: Recharged) -> Self {
-        Self { entry_id: done.entry.get(), credited: done.credited, balance: done.wallet.balance().get() }
+        Self { entry_id: done.entry.get(), credited: done.credited, balance: done.balance.get() }
     }
 }
 
@@ -79,23 +79,29 @@ pub(crate) struct AdjustParams {
 
 /// Correct a balance
 ///
-/// Each call is a correction of its own; it may not make the balance negative.
+/// Each call is a correction of its own, unless it repeats one by its idempotency key or because no answer was
+/// heard; it may not make the balance negative.
 #[utoipa::path(post, path = "/api/admin/accounts/{id}/adjust", tag = "operator",
-    params(("id" = i64, Path, description = "The account's id", minimum = 0)), request_body = AdjustParams,
+    params(("id" = i64, Path, description = "The account's id", minimum = 0), Idempotency),
+    request_body = AdjustParams,
     responses(
         (status = 200, body = Envelope<WalletChanged>),
         (status = 404, description = "40400: no such account"),
-        (status = 409, description = "40900: the balance would become negative"),
+        (status = 409, description = "40900: the balance would become negative, or the idempotency key was used with \
+            other parameters"),
     ))]
 pub(crate) async fn adjust(
     _: Operator,
     PathId(id): PathId,
+    spending: Spending,
     State(core): State<Core>,
     Params(params): Params<AdjustParams>,
 ) -> Answer<WalletChanged> {
     let (account, amount) = (AccountId::new(id), Cents::new(params.amount));
-    let adjusted = wallets::adjust(&core, Actor::Operator, account, amount, params.reason).await?;
-    ok(adjusted.into())
+    let parameters = [&*params.amount.to_string(), &*params.reason];
+    let (once, receipt) = spending.by_operator().of(&core, account, "admin/adjust", &parameters);
+    let adjusted = wallets::adjust(&core, Actor::Operator, account, amount, params.reason, once).await?;
+    spent(adjusted.map(WalletChanged::from), receipt)
 }
 
 /// An account's ledger entries

@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::state::Bounds;
 use fields::Fields;
 
-pub(crate) use header::Idempotency;
+pub(crate) use header::{Idempotency, Spending};
 pub(crate) use import::{Columns, Import, Row};
 pub(crate) use path::PathId;
 

@@ -11,3 +11,4 @@ mod rights;
 mod server;
 mod snapshots;
 mod statics;
+mod unheard;

@@ -10,7 +10,7 @@ use tollgate_store::packages::{NewPackage, Package, Settings};
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Bytes, Cents, OfferId, PackageId, ProxyType, Time};
 
-use crate::idempotency::{self, IdempotencyKey};
+use crate::idempotency::{self, Kept, Once, Outcome};
 use crate::jobs::JobKind;
 use crate::offers::Offer;
 use crate::{Core, Error, Noun};
@@ -37,28 +37,15 @@ pub async fn buy(
     core: &Core,
     account: AccountId,
     offer: OfferId,
-    key: Option<IdempotencyKey>,
-) -> Result<Bought, Error> {
-    let now = core.now();
-    core.db().write(move |tx| buy_in(tx, account, offer, key.as_ref(), now)).await
-}
-
-fn buy_in(
-    tx: &mut Tx<'_>,
-    account: AccountId,
-    offer: OfferId,
-    key: Option<&IdempotencyKey>,
-    now: Time,
-) -> Result<Bought, Error> {
-    let wallet = crate::wallets::lock(tx, account)?;
-    if let Some(answer) = idempotency::replay(tx, account, key, now)? {
-        return Bought::from_answer(&answer);
-    }
-    let offer = crate::offers::visible_in(tx, account, offer)?.ok_or(Error::NotFound(Noun::Offer))?;
-    let bought = grant_in(tx, account, &wallet, &offer, now)?;
-    watch_soon(tx, account, offer.proxy_type, now)?;
-    idempotency::keep(tx, account, key, &bought.to_answer(), now)?;
-    Ok(bought)
+    once: Option<Once>,
+) -> Result<Outcome<Bought>, Error> {
+    let work = move |tx: &mut Tx<'_>, wallet: Wallet, now| {
+        let offer = crate::offers::visible_in(tx, account, offer)?.ok_or(Error::NotFound(Noun::Offer))?;
+        let bought = grant_in(tx, account, &wallet, &offer, now)?;
+        watch_soon(tx, account, offer.proxy_type, now)?;
+        Ok(bought)
+    };
+    idempotency::once(core, account, once, work).await
 }
 
 /// Charges a locked wallet for an item and grants what it holds.
@@ -90,19 +77,17 @@ fn grant_in(
     Ok(Bought { package, amount: quote.amount })
 }
 
-impl Bought {
-    fn to_answer(self) -> String {
+impl Kept for Bought {
+    fn to_text(&self) -> String {
         format!("{} {}", self.package, self.amount)
     }
 
-    fn from_answer(answer: &str) -> Result<Self, Error> {
-        let parsed = answer.split_once(' ').and_then(|(package, amount)| {
-            Some(Self {
-                package: PackageId::new(package.parse().ok()?),
-                amount: Cents::new(amount.parse().ok()?),
-            })
-        });
-        parsed.ok_or_else(idempotency::unreadable)
+    fn from_text(text: &str) -> Option<Self> {
+        let (package, amount) = text.split_once(' ')?;
+        Some(Self {
+            package: PackageId::new(package.parse().ok()?),
+            amount: Cents::new(amount.parse().ok()?),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tollgate_ledger::statics::{extension, shares};
-use tollgate_ledger::{Entry, StaticSale};
+use tollgate_ledger::{Entry, StaticSale, Wallet};
 use tollgate_store::static_orders::NewOrder;
 pub use tollgate_store::static_orders::Order as OrderRow;
 use tollgate_store::static_prices::Price;
@@ -15,10 +15,9 @@ use tollgate_types::{
 
 use super::prices::order_amount;
 use super::{credentials, marks};
-use crate::core::write_and_publish;
 use crate::directory::{self, Subject};
 use crate::events::{self, EventKind};
-use crate::idempotency::{self, IdempotencyKey};
+use crate::idempotency::{self, Kept, Once, Outcome};
 use crate::jobs::JobKind;
 use crate::{Core, Error, Noun, Page, Rule};
 
@@ -108,21 +107,23 @@ pub async fn order(
     core: &Core,
     account: AccountId,
     ask: OrderRequest,
-    key: Option<IdempotencyKey>,
-) -> Result<Ordered, Error> {
+    once: Option<Once>,
+) -> Result<Outcome<Ordered>, Error> {
     let country = super::country(&ask.country)?;
     // How many an item is of never changes. Credentials take a while to make: not while others wait
     // for the stock.
-    let (price, now) = (ask.price, core.now());
+    let price = ask.price;
     let price = core.db().read(move |tx| Ok::<_, Error>(store::static_prices::by_id(tx, price)?)).await?;
     let count = price.map_or(0, |price| usize::try_from(price.count).unwrap_or(0));
     let credentials = credentials::make(core, count).await?;
     let inner = core.clone();
-    write_and_publish(core, move |tx| {
+    let work = move |tx: &mut Tx<'_>, wallet: Wallet, now| {
         let placing = Placing { core: &inner, account, ask: &ask, country, credentials: &credentials, now };
-        placing.place(tx, key.as_ref())
-    })
-    .await
+        placing.place(tx, &wallet)
+    };
+    let ordered = idempotency::once(core, account, once, work).await?;
+    crate::core::published(core).await;
+    Ok(ordered)
 }
 
 /// An order on its way.
@@ -136,22 +137,17 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    fn place(&self, tx: &mut Tx<'_>, key: Option<&IdempotencyKey>) -> Result<Ordered, Error> {
+    fn place(&self, tx: &mut Tx<'_>, wallet: &Wallet) -> Result<Ordered, Error> {
         let (account, now) = (self.account, self.now);
-        let wallet = crate::wallets::lock(tx, account)?;
-        if let Some(answer) = idempotency::replay(tx, account, key, now)? {
-            return Ordered::from_answer(&answer);
-        }
         let price = price_of(tx, self.ask)?;
         let amount = order_amount(&price)?;
         let paid = wallet.spend(amount)?;
         let stock = self.take(tx, &price)?;
-        crate::wallets::write(tx, account, &wallet, &paid, now)?;
+        crate::wallets::write(tx, account, wallet, &paid, now)?;
         let pending = stock.is_none();
         let (order, order_no) = self.enter(tx, &price, amount, pending)?;
         let (_, expires_at) = self.deliver(tx, &price, order, amount, stock)?;
         let ordered = Ordered { order, order_no, amount, pending };
-        idempotency::keep(tx, account, key, &ordered.to_answer(), now)?;
         if !pending {
             let told = completed(&ordered.order_no, &price, self.country, amount);
             events::emit(tx, account, EventKind::StaticOrderCompleted, &told, now)?;
@@ -332,22 +328,19 @@ fn nothing_there() -> Error {
     Error::invalid("country", Rule::Reference)
 }
 
-impl Ordered {
-    fn to_answer(&self) -> String {
+impl Kept for Ordered {
+    fn to_text(&self) -> String {
         format!("{} {} {} {}", self.order, self.order_no, self.amount, u8::from(self.pending))
     }
 
-    fn from_answer(answer: &str) -> Result<Self, Error> {
-        let mut words = answer.split(' ');
-        let mut parse = || {
-            Some(Self {
-                order: StaticOrderId::new(words.next()?.parse().ok()?),
-                order_no: words.next()?.to_owned(),
-                amount: Cents::new(words.next()?.parse().ok()?),
-                pending: words.next()? == "1",
-            })
-        };
-        parse().ok_or_else(idempotency::unreadable)
+    fn from_text(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        Some(Self {
+            order: StaticOrderId::new(words.next()?.parse().ok()?),
+            order_no: words.next()?.to_owned(),
+            amount: Cents::new(words.next()?.parse().ok()?),
+            pending: words.next()? == "1",
+        })
     }
 }
 

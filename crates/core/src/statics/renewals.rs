@@ -12,9 +12,8 @@ use tollgate_store::{
 use tollgate_types::{AccountId, Cents, StaticOrderId, StaticPriceId, StaticProxyId, StaticType, Time};
 
 use super::{marks, orders, replacing};
-use crate::core::write_and_publish;
 use crate::directory::{self, Subject};
-use crate::idempotency::{self, IdempotencyKey};
+use crate::idempotency::{self, Kept, Once, Outcome};
 use crate::jobs::{self, JobKind};
 use crate::{Conflict, Core, Error, Noun, Rule};
 
@@ -88,25 +87,22 @@ pub async fn renew(
     account: AccountId,
     static_type: StaticType,
     ids: Vec<StaticProxyId>,
-    key: Option<IdempotencyKey>,
-) -> Result<Renewed, Error> {
+    once: Option<Once>,
+) -> Result<Outcome<Renewed>, Error> {
     check_ids(&ids)?;
-    let (now, inner) = (core.now(), core.clone());
-    write_and_publish(core, move |tx| {
-        let wallet = crate::wallets::lock(tx, account)?;
-        if let Some(answer) = idempotency::replay(tx, account, key.as_ref(), now)? {
-            return Renewed::from_answer(&answer);
-        }
+    let inner = core.clone();
+    let work = move |tx: &mut Tx<'_>, wallet: Wallet, now| {
         let mut proxies = named(tx, account, static_type, &ids)?;
         let (order, renewed) = renew_in(tx, &inner, wallet, &mut proxies, now)?;
-        idempotency::keep(tx, account, key.as_ref(), &renewed.to_answer(), now)?;
         for proxy in &proxies {
             set_jobs(tx, proxy, now)?;
         }
         directory::publish(tx, Subject::StaticOrder(order), now)?;
         Ok(renewed)
-    })
-    .await
+    };
+    let renewed = idempotency::once(core, account, once, work).await?;
+    crate::core::published(core).await;
+    Ok(renewed)
 }
 
 /// Renews proxies of one account, all of one type, under its wallet's lock. Their jobs are set by
@@ -227,16 +223,16 @@ fn check_ids(ids: &[StaticProxyId]) -> Result<(), Error> {
     }
 }
 
-impl Renewed {
-    fn to_answer(&self) -> String {
-        let mut answer = format!("{} {}", self.order_no, self.amount);
+impl Kept for Renewed {
+    fn to_text(&self) -> String {
+        let mut text = format!("{} {}", self.order_no, self.amount);
         for RenewalLine { proxy, amount, expires_at } in &self.lines {
-            answer += &format!(" {proxy}:{amount}:{}", expires_at.micros());
+            text += &format!(" {proxy}:{amount}:{}", expires_at.micros());
         }
-        answer
+        text
     }
 
-    fn from_answer(answer: &str) -> Result<Self, Error> {
+    fn from_text(text: &str) -> Option<Self> {
         let line = |word: &str| {
             let mut numbers = word.split(':').map(|number| number.parse().ok());
             Some(RenewalLine {
@@ -245,14 +241,11 @@ impl Renewed {
                 expires_at: Time::from_micros(numbers.next()??),
             })
         };
-        let mut words = answer.split(' ');
-        let parse = || {
-            Some(Self {
-                order_no: words.next()?.to_owned(),
-                amount: Cents::new(words.next()?.parse().ok()?),
-                lines: words.map(line).collect::<Option<_>>()?,
-            })
-        };
-        parse().ok_or_else(idempotency::unreadable)
+        let mut words = text.split(' ');
+        Some(Self {
+            order_no: words.next()?.to_owned(),
+            amount: Cents::new(words.next()?.parse().ok()?),
+            lines: words.map(line).collect::<Option<_>>()?,
+        })
     }
 }

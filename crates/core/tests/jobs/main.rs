@@ -5,5 +5,6 @@ mod auditing;
 mod engine;
 mod packages;
 mod restoring;
+mod unheard;
 mod upgrading;
 mod world;

@@ -7,8 +7,9 @@ use tollgate_testkit::on_both_databases;
 
 use crate::world::{DAY, GB, World};
 
-/// Takes away all that migration 2 adds, last first: what is left is what migration 1 makes.
+/// Takes away all that later migrations add, last first: what is left is what migration 1 makes.
 const BACK_TO_THE_FIRST: &[Sql] = &[
+    Sql::new("back", "DROP TABLE unheard_answers"),
     Sql::new("back", "DROP TABLE static_usage"),
     Sql::new("back", "DROP TABLE static_counters"),
     Sql::new("back", "DROP TABLE static_requests"),
@@ -30,7 +31,7 @@ const BACK_TO_THE_FIRST: &[Sql] = &[
     Sql::new("back", "ALTER TABLE package_settings DROP COLUMN rebuy_amount"),
     Sql::new("back", "ALTER TABLE package_settings DROP COLUMN rebuy_day"),
     Sql::new("back", "ALTER TABLE package_settings DROP COLUMN rebuys"),
-    Sql::new("back", "DELETE FROM schema_migrations WHERE version = 2"),
+    Sql::new("back", "DELETE FROM schema_migrations WHERE version >= 2"),
 ];
 
 on_both_databases! {

@@ -31,13 +31,13 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(database: TestDb) -> Self {
         let clock = Arc::new(FakeClock::new(Zone::UTC.parse("2026-03-01 12:00:00").unwrap()));
-        let core = open(&database, clock.clone()).await;
+        let core = open(&database, clock.clone(), 1).await;
         Self { core, clock, database }
     }
 
     /// Another process on the same database; PostgreSQL only.
     pub(crate) async fn another(&self) -> Core {
-        open(&self.database, self.clock.clone()).await
+        open(&self.database, self.clock.clone(), 2).await
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -152,7 +152,7 @@ impl World {
     }
 }
 
-async fn open(database: &TestDb, clock: Arc<FakeClock>) -> Core {
+async fn open(database: &TestDb, clock: Arc<FakeClock>, seed: u8) -> Core {
     let keys = Keys::new(&[7; 32]);
-    Core::open(database.open(), clock, Zone::UTC, keys, Policy::default(), [1; 32]).await.unwrap()
+    Core::open(database.open(), clock, Zone::UTC, keys, Policy::default(), [seed; 32]).await.unwrap()
 }

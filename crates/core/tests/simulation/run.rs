@@ -413,7 +413,10 @@ impl Simulation {
                         assert!(enough && proxy.is_renewable(now));
                         customer.balance -= proxy.renewal();
                         proxy.renewed(now);
-                        assert!(!is_strict || renewed.lines[0].expires_at == proxy.ends_at, "{renewed:?}");
+                        assert!(
+                            !is_strict || renewed.value.lines[0].expires_at == proxy.ends_at,
+                            "{renewed:?}"
+                        );
                     }
                     Err(Error::InsufficientFunds) => assert!(!enough),
                     Err(Error::NotFound(_)) => assert!(!proxy.is_renewable(now)),
@@ -468,12 +471,12 @@ impl Simulation {
             Err(Error::InsufficientFunds) => return assert!(customer.balance < amount),
             ordered => ordered.unwrap(),
         };
-        assert_eq!(ordered.amount.get(), amount);
+        assert_eq!(ordered.value.amount.get(), amount);
         customer.balance -= amount;
         customer.told.push("static.order_completed");
         let filter = StaticFilter {
             static_types: vec![StaticType::Dc],
-            order_no: Some(ordered.order_no),
+            order_no: Some(ordered.value.order_no),
             ..StaticFilter::default()
         };
         let (mut proxies, _) =

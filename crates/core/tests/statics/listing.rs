@@ -30,7 +30,7 @@ on_both_databases! {
         ] {
             let price = world.price_of(PriceChange { static_type: Some(kind), ..new_price(1, days) }).await;
             let ask = statics::OrderRequest { static_type: kind, protocol, ..asking(price) };
-            orders.push(statics::order(&world.core, ann, ask, None).await.unwrap().order_no);
+            orders.push(statics::order(&world.core, ann, ask, None).await.unwrap().value.order_no);
         }
         let find = async |filter| ports(&world, ann, filter).await;
         let any = StaticFilter::default;

@@ -106,7 +106,7 @@ impl World {
     }
 
     async fn try_order(&self, account: AccountId, price: StaticPriceId) -> Result<Ordered, Error> {
-        statics::order(&self.core, account, asking(price), None).await
+        statics::order(&self.core, account, asking(price), None).await.map(|ordered| ordered.value)
     }
 
     async fn order(&self, account: AccountId, price: StaticPriceId) -> Ordered {
@@ -147,7 +147,8 @@ impl World {
     }
 
     async fn renew(&self, account: AccountId, id: StaticProxyId) -> Result<statics::Renewed, Error> {
-        statics::renew(&self.core, account, StaticType::Dc, vec![id], None).await
+        let renewed = statics::renew(&self.core, account, StaticType::Dc, vec![id], None).await;
+        renewed.map(|renewed| renewed.value)
     }
 
     async fn auto_rebuy(&self, account: AccountId, id: StaticProxyId, active: bool) {

@@ -123,19 +123,22 @@ on_both_databases! {
         world.stock(3, 3000).await;
         let ann = world.account("ann", 3000).await;
         let price = world.price(1, 30, 500).await;
-        let key = |parameter: &str| Some(IdempotencyKey::new("k".into(), "order/create", &[parameter]));
-        let first = statics::order(&world.core, ann, asking(price), key("a")).await.unwrap();
-        assert_eq!(statics::order(&world.core, ann, asking(price), key("a")).await.unwrap(), first);
+        let key = |parameter: &str| Some(IdempotencyKey::new("k".into(), "order/create", &[parameter]).into());
+        let order = async |key| {
+            statics::order(&world.core, ann, asking(price), key).await.map(|ordered| ordered.value)
+        };
+        let first = order(key("a")).await.unwrap();
+        assert_eq!(order(key("a")).await.unwrap(), first);
         // Not even a price package that is gone from the list changes what was answered.
         world.change_price(price, PriceChange { on_sale: Some(false), ..Default::default() }).await;
-        assert_eq!(statics::order(&world.core, ann, asking(price), key("a")).await.unwrap(), first);
-        let reused = statics::order(&world.core, ann, asking(price), key("b")).await;
+        assert_eq!(order(key("a")).await.unwrap(), first);
+        let reused = order(key("b")).await;
         assert_eq!(reused, Err(Error::Conflict(Conflict::IdempotencyKeyReused)));
         assert_eq!((world.balance(ann).await, world.list(ann).await.len()), (2500, 1));
         world.change_price(price, PriceChange { on_sale: Some(true), ..Default::default() }).await;
         world.clock.advance(DAY);
         assert_ne!(
-            statics::order(&world.core, ann, asking(price), key("b")).await.unwrap(),
+            order(key("b")).await.unwrap(),
             first,
             "a day later"
         );

@@ -22,7 +22,7 @@ async fn race(world: &World, accounts: &[AccountId], price: tollgate_types::Stat
     for one in racing {
         match one.await.unwrap() {
             (account, Ok(ordered)) => {
-                assert!(!ordered.pending);
+                assert!(!ordered.value.pending);
                 served.push(account);
             }
             (_, Err(error)) => assert_eq!(error, Error::OutOfStock),

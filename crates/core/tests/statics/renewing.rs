@@ -21,7 +21,7 @@ on_both_databases! {
         let ids: Vec<_> = world.list(ann).await.iter().map(|proxy| proxy.id).take(2).collect();
         let quote = statics::quote_renewal(&world.core, ann, StaticType::Dc, ids.clone()).await.unwrap();
         assert_eq!((quote.amount.get(), quote.balance.get()), (1000, 9250), "without the discount");
-        let renewed = statics::renew(&world.core, ann, StaticType::Dc, ids.clone(), None).await.unwrap();
+        let renewed = statics::renew(&world.core, ann, StaticType::Dc, ids.clone(), None).await.unwrap().value;
         assert_eq!((renewed.amount, &renewed.lines), (quote.amount, &quote.lines));
         assert_eq!(renewed.lines.iter().map(|line| line.proxy).collect::<Vec<_>>(), ids, "in their order");
         let until = |periods: u32| bought.plus(DAY * 30 * periods);
@@ -104,8 +104,11 @@ on_both_databases! {
         let world = World::on(&database).await;
         world.stock(1, 3000).await;
         let (ann, id) = world.customer("ann", 9000).await;
-        let key = |parameter: &str| Some(IdempotencyKey::new("k".into(), "order/rebuy", &[parameter]));
-        let renew = async |key| statics::renew(&world.core, ann, StaticType::Dc, vec![id], key).await;
+        let key = |parameter: &str| Some(IdempotencyKey::new("k".into(), "order/rebuy", &[parameter]).into());
+        let renew = async |key| {
+            let renewed = statics::renew(&world.core, ann, StaticType::Dc, vec![id], key).await;
+            renewed.map(|renewed| renewed.value)
+        };
         let first = renew(key("a")).await.unwrap();
         world.clock.advance(HOUR);
         assert_eq!(renew(key("a")).await.unwrap(), first);

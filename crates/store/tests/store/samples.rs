@@ -47,6 +47,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>) -> Result<(), Error> {
         postings (entry_id, line, ledger_account, amount):
             [21, 0, "wallet:7", max], [21, 1, "cash", -max], [22, 0, "wallet:9", 1], [22, 1, "cash", -1];
         idempotency_keys (account_id, idempotency_key, input_hash, answer, created_at): [7, TEXT, bytes, "{}", 1];
+        unheard_answers (account_id, input_hash, delivery, lost, answer, answered_at): [7, bytes, bytes, true, TEXT, max];
         package_offers (id, proxy_type, traffic_gb, price, duration, plan_type, is_hot, extra_add_traffic,
                         plan_desc, on_sale, created_at, updated_at):
             [31, "residential", 1, 2, 3, "custom", true, 0, TEXT, false, 1, 2];

@@ -7,8 +7,8 @@ use tollgate_types::OfferId;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Caller;
-use crate::envelope::{Answer, Envelope, ok};
-use crate::params::{Idempotency, Params};
+use crate::envelope::{Answer, Envelope, spent};
+use crate::params::{Idempotency, Params, Spending};
 use crate::words::PaymentType;
 
 /// What to buy.
@@ -48,14 +48,15 @@ pub(crate) struct Purchased {
     ))]
 pub(crate) async fn purchase(
     caller: Caller,
-    key: Idempotency,
+    spending: Spending,
     State(core): State<Core>,
     Params(params): Params<Purchase>,
 ) -> Answer<Purchased> {
     let Purchase { traffic_package_id, payment_type: PaymentType::WalletOnly } = params;
-    let key = key.of("packages/purchase", &[&traffic_package_id.to_string()]);
-    let bought = packages::buy(&core, caller.account, OfferId::new(traffic_package_id), key).await?;
-    ok(Purchased { id: bought.package.get(), amount: bought.amount.get() })
+    let parameters = [&*traffic_package_id.to_string()];
+    let (once, receipt) = spending.of(&core, caller.account, "packages/purchase", &parameters);
+    let bought = packages::buy(&core, caller.account, OfferId::new(traffic_package_id), once).await?;
+    spent(bought.map(|bought| Purchased { id: bought.package.get(), amount: bought.amount.get() }), receipt)
 }
 
 /// 购买系统流量包 (POST)
@@ -71,9 +72,9 @@ pub(crate) async fn purchase(
     ))]
 pub(crate) async fn purchase_by_post(
     caller: Caller,
-    key: Idempotency,
+    spending: Spending,
     core: State<Core>,
     params: Params<Purchase>,
 ) -> Answer<Purchased> {
-    purchase(caller, key, core, params).await
+    purchase(caller, spending, core, params).await
 }

@@ -8,8 +8,8 @@ use tollgate_types::{StaticPriceId, StaticProtocol, StaticProxyId, StaticType, Z
 use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Caller;
-use crate::envelope::{Answer, Envelope, List, ok};
-use crate::params::{Filters, Idempotency, Params};
+use crate::envelope::{Answer, Envelope, List, ok, spent};
+use crate::params::{Filters, Idempotency, Params, Spending};
 use crate::words::{PaymentType, ProtocolWord, StaticTypeWord};
 
 /// What to order.
@@ -75,21 +75,23 @@ pub(crate) enum PlacedStatus {
     ))]
 pub(crate) async fn create(
     caller: Caller,
-    key: Idempotency,
+    spending: Spending,
     State(core): State<Core>,
     Params(params): Params<NewOrder>,
 ) -> Answer<Ordered> {
     let parameters = params.parameters();
-    let key = key.of("static/order/create", &parameters.each_ref().map(String::as_str));
+    let parameters = parameters.each_ref().map(String::as_str);
+    let (once, receipt) = spending.of(&core, caller.account, "static/order/create", &parameters);
     let NewOrder { proxy_type, country, protocol, price_package_id, payment_type: PaymentType::WalletOnly } =
         params;
     let request = request(proxy_type, country, protocol, price_package_id);
-    let ordered = statics::order(&core, caller.account, request, key).await?;
-    ok(Ordered {
+    let ordered = statics::order(&core, caller.account, request, once).await?;
+    let ordered = ordered.map(|ordered| Ordered {
         order_no: ordered.order_no,
         amount: ordered.amount.get(),
         order_status: if ordered.pending { PlacedStatus::Pending } else { PlacedStatus::Completed },
-    })
+    });
+    spent(ordered, receipt)
 }
 
 fn request(
@@ -249,19 +251,21 @@ impl RenewedProxy {
     ))]
 pub(crate) async fn rebuy(
     caller: Caller,
-    key: Idempotency,
+    spending: Spending,
     State(core): State<Core>,
     Params(params): Params<RebuyParams>,
 ) -> Answer<Renewed> {
     let RebuyParams { proxy_type, proxy_ids, payment_type: PaymentType::WalletOnly } = params;
     let static_type = StaticType::from(proxy_type);
-    let key = key.of("static/order/rebuy", &[static_type.as_str(), &joined(&proxy_ids)]);
-    let renewed = statics::renew(&core, caller.account, static_type, proxies(proxy_ids), key).await?;
-    ok(Renewed {
+    let parameters = [static_type.as_str(), &joined(&proxy_ids)];
+    let (once, receipt) = spending.of(&core, caller.account, "static/order/rebuy", &parameters);
+    let renewed = statics::renew(&core, caller.account, static_type, proxies(proxy_ids), once).await?;
+    let renewed = renewed.map(|renewed| Renewed {
         order_no: renewed.order_no,
         amount: renewed.amount.get(),
         proxies: RenewedProxy::all(renewed.lines, core.zone()),
-    })
+    });
+    spent(renewed, receipt)
 }
 
 fn joined(ids: &[i64]) -> String {

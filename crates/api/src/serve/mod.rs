@@ -1,5 +1,8 @@
 //! The listener: HTTP/1.1 with a bound on everything a client can hold up.
 
+mod hearing;
+mod peer;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -16,6 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
+
+pub(crate) use hearing::Receipt;
+pub(crate) use peer::Peer;
+use peer::Wire;
 
 /// What clients may hold up, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -123,17 +130,18 @@ async fn connection(
     mut stopping: watch::Receiver<()>,
     place: Option<OwnedSemaphorePermit>,
 ) {
-    let asked = Notify::new();
-    let service = service_fn(|request| {
-        asked.notify_one();
-        answer(router.clone(), request, peer)
-    });
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a client has gone before its first request");
     }
+    let (asked, client) = (Notify::new(), Peer::new(stream, place));
+    let service = service_fn(|request| {
+        asked.notify_one();
+        client.asks();
+        answer(router.clone(), request, peer, client.clone())
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head_time).max_buf_size(limits.head_bytes);
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut served = pin!(http.serve_connection(TokioIo::new(Wire(client.clone())), service));
     let ended = tokio::select! {
         ended = &mut served => Some(ended),
         () = tokio::time::sleep(limits.connection_time) => None,
@@ -144,7 +152,6 @@ async fn connection(
         // Past the drain time the connection is dropped as it is.
         let _late = tokio::time::timeout(limits.drain_time, served).await;
     }
-    drop(place);
 }
 
 /// Waits until the server stops, and then for the first request, if that has not come.
@@ -158,7 +165,10 @@ async fn answer(
     router: Router,
     mut request: hyper::Request<Incoming>,
     peer: SocketAddr,
+    client: Arc<Peer>,
 ) -> Result<axum::response::Response, Infallible> {
     request.extensions_mut().insert(ConnectInfo(peer));
-    router.oneshot(request.map(Body::new)).await
+    request.extensions_mut().insert(client.clone());
+    let response = router.oneshot(request.map(Body::new)).await?;
+    Ok(hearing::watch(response, &client))
 }
