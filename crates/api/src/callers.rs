@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tollgate_core::accounts;
 use tollgate_types::AccountId;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Unreadable};
 use crate::state::ApiState;
 
 /// The longest key or token that is looked at, in bytes.
@@ -48,7 +48,8 @@ impl FromRequestParts<ApiState> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        if only(bearers(&parts.headers)).is_some_and(|token| state.settings.admin_token.is(token)) {
+        presented_key(&parts.headers)?;
+        if only(authorizations(&parts.headers))?.is_some_and(|token| state.settings.admin_token.is(token)) {
             return Ok(Self);
         }
         match find_customer(&parts.headers, state).await? {
@@ -61,29 +62,44 @@ impl FromRequestParts<ApiState> for Operator {
 /// Whose the presented key is, and whether that account is active. A request without one is looked up, too, so that it takes as long as
 /// one with a wrong key.
 async fn find_customer(headers: &HeaderMap, state: &ApiState) -> Result<Option<(AccountId, bool)>, ApiError> {
-    let key = SecretString::from(presented_key(headers).unwrap_or_default());
+    let key = SecretString::from(presented_key(headers)?.unwrap_or_default());
     Ok(accounts::by_api_key(&state.core, &key).await?)
 }
 
+/// The headers that hold nothing but a key.
+const KEY_HEADERS: [&str; 4] = ["x-api-key", "api-key", "apikey", "token"];
+
 /// The one key that a request presents, in whichever of the customary headers.
-fn presented_key(headers: &HeaderMap) -> Option<&str> {
-    let named = ["x-api-key", "api-key"].into_iter().flat_map(|name| headers.get_all(name));
+fn presented_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let named = KEY_HEADERS.into_iter().flat_map(|name| headers.get_all(name));
     let named = named.filter_map(|value| value.to_str().ok()).map(str::trim);
-    only(named.chain(bearers(headers)))
+    only(named.chain(authorizations(headers)))
 }
 
-/// Every token that comes as `Authorization: Bearer`.
-fn bearers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
-        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-    })
+/// Every token that comes as `Authorization`: behind `Bearer` or `Token`, or alone.
+fn authorizations(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(AUTHORIZATION).iter().filter_map(|value| token_in(value.to_str().ok()?.trim()))
 }
 
-/// The one that they all are. Two different ones are none: it would be anybody's guess who calls.
-fn only<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let key = keys.next().filter(|key| (1..=LONGEST).contains(&key.len()))?;
-    keys.all(|other| other == key).then_some(key)
+fn token_in(value: &str) -> Option<&str> {
+    let is_scheme = |word: &str| word.eq_ignore_ascii_case("bearer") || word.eq_ignore_ascii_case("token");
+    match value.split_once(' ') {
+        Some((scheme, token)) => is_scheme(scheme).then_some(token.trim()),
+        None => (!is_scheme(value)).then_some(value),
+    }
+}
+
+/// The one that they all are, empty ones apart.
+///
+/// # Errors
+/// They differ: it would be anybody's guess who calls.
+fn only<'a>(keys: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, ApiError> {
+    let mut keys = keys.filter(|key| !key.is_empty());
+    let Some(key) = keys.next() else { return Ok(None) };
+    match keys.all(|other| other == key) {
+        true => Ok(Some(key).filter(|key| key.len() <= LONGEST)),
+        false => Err(ApiError::Unreadable(Unreadable::TwoKeys)),
+    }
 }
 
 /// A failed login is 40100, until the peer has had too many of them.
@@ -97,12 +113,12 @@ fn unauthorized(parts: &Parts, state: &ApiState) -> ApiError {
 mod tests {
     use super::*;
 
-    fn presented(headers: &[(&'static str, &'static str)]) -> Option<String> {
+    fn presented(headers: &[(&'static str, &'static str)]) -> Result<Option<String>, ApiError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        presented_key(&map).map(str::to_owned)
+        presented_key(&map).map(|key| key.map(str::to_owned))
     }
 
     #[test]
@@ -110,27 +126,43 @@ mod tests {
         for headers in [
             &[("authorization", "Bearer k")][..],
             &[("authorization", "bearer  k ")],
+            &[("authorization", "Token k")],
+            &[("authorization", "k")],
             &[("x-api-key", "k")],
             &[("api-key", " k ")],
-            &[("api-key", "k"), ("x-api-key", "k"), ("authorization", "Bearer k")],
+            &[("apikey", "k")],
+            &[("token", "k")],
+            &[("api-key", "k"), ("x-api-key", "k"), ("authorization", "Bearer k"), ("token", "k")],
+            &[("x-api-key", ""), ("authorization", "Bearer k")],
+            &[("authorization", "Basic dTpw"), ("x-api-key", "k")],
         ] {
-            assert_eq!(presented(headers).as_deref(), Some("k"), "{headers:?}");
+            assert_eq!(presented(headers), Ok(Some("k".to_owned())), "{headers:?}");
         }
     }
 
     #[test]
-    fn no_key_an_empty_one_and_two_different_ones_are_none() {
+    fn no_key_and_an_empty_one_are_none() {
         for headers in [
             &[][..],
             &[("authorization", "Basic k")],
-            &[("authorization", "k")],
+            &[("authorization", "Bearer")],
+            &[("authorization", "Token")],
             &[("x-api-key", "")],
             &[("cookie", "api_key=k")],
-            &[("x-api-key", "k"), ("api-key", "j")],
+        ] {
+            assert_eq!(presented(headers), Ok(None), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn two_different_keys_are_refused() {
+        for headers in [
+            &[("x-api-key", "k"), ("api-key", "j")][..],
             &[("x-api-key", "k"), ("x-api-key", "j")],
             &[("authorization", "Bearer k"), ("authorization", "Bearer j")],
+            &[("authorization", "Bearer k"), ("token", "j")],
         ] {
-            assert_eq!(presented(headers), None, "{headers:?}");
+            assert_eq!(presented(headers), Err(ApiError::Unreadable(Unreadable::TwoKeys)), "{headers:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The envelope: `{"code", "data", "message"}` around every answer (contract §1).
 
 use axum::Json;
-use axum::http::header::{ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use tollgate_core::BadLine;
 use tollgate_core::idempotency::Outcome;
 use utoipa::ToSchema;
 
-use crate::error::{ApiError, Unreadable};
+use crate::error::{ApiError, NotTaken, Unreadable};
 use crate::language::Language;
 use crate::messages;
 use crate::serve::Receipt;
@@ -165,6 +165,9 @@ pub(crate) fn say(error: &ApiError, language: Language, request_id: &str) -> Res
         ApiError::Unavailable(_) => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
+        ApiError::NotTaken(NotTaken::Encoding) => {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         // The rest of the body is not waited for, so nothing may follow it on this connection.
         ApiError::TooLarge | ApiError::Unreadable(Unreadable::TooSlow | Unreadable::Incomplete) => {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -178,7 +181,8 @@ impl FailureData {
     fn of(error: &ApiError, language: Language, request_id: &str) -> Option<Self> {
         let nothing = Self { field: None, lines: None, request_id: None };
         match error {
-            ApiError::Invalid { field, .. } | ApiError::Unreadable(Unreadable::Twice(field)) => {
+            ApiError::Invalid { field, .. }
+            | ApiError::Unreadable(Unreadable::Twice(field) | Unreadable::OtherId(field)) => {
                 Some(Self { field: Some(field), ..nothing })
             }
             ApiError::Unreadable(Unreadable::Template) => Some(Self { field: Some("template"), ..nothing }),

@@ -59,9 +59,9 @@ pub enum ApiError {
     /// The body is larger than is taken (41300).
     #[error("body too large")]
     TooLarge,
-    /// The body is of a media type, or in an encoding, that is not taken (41500).
-    #[error("media type not taken")]
-    MediaType,
+    /// The body is of a media type, in an encoding or in a character set that is not taken (41500).
+    #[error("not taken: {0:?}")]
+    NotTaken(NotTaken),
     /// More calls, or more failed logins, than are taken (42900).
     #[error("too many requests")]
     TooMany {
@@ -76,6 +76,17 @@ pub enum ApiError {
     Unavailable(String),
 }
 
+/// What about a body is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// Its media type.
+    Media,
+    /// Its content encoding: it is compressed.
+    Encoding,
+    /// Its character set.
+    Charset,
+}
+
 /// Why parameters cannot be read at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
@@ -86,6 +97,10 @@ pub enum Unreadable {
     /// This parameter is given twice in the same place, so that it is anybody's guess which one is
     /// meant.
     Twice(&'static str),
+    /// This parameter names another id than the path, or another parameter, does.
+    OtherId(&'static str),
+    /// The headers present two different keys, so that it is anybody's guess who calls.
+    TwoKeys,
     /// The body did not arrive whole.
     Incomplete,
     /// The body did not arrive in time.
@@ -118,7 +133,7 @@ impl ApiError {
             Self::Conflict(_) => 40900,
             Self::OutOfStock => 40901,
             Self::TooLarge => 41300,
-            Self::MediaType => 41500,
+            Self::NotTaken(_) => 41500,
             Self::TooMany { .. } => 42900,
             Self::Internal(_) => 50000,
             Self::Unavailable(_) => 50300,

@@ -2,7 +2,7 @@
 
 use tollgate_core::{BadLine, Conflict, Noun, Rule};
 
-use crate::error::{ApiError, Unreadable};
+use crate::error::{ApiError, NotTaken, Unreadable};
 use crate::language::Language;
 
 impl ApiError {
@@ -22,10 +22,7 @@ impl ApiError {
             Self::Conflict(conflict) => conflicting(*conflict),
             Self::OutOfStock => ("库存不足", "out of stock"),
             Self::TooLarge => ("请求体过大", "the request body is too large"),
-            Self::MediaType => (
-                "不支持的媒体类型，请使用 application/json",
-                "the media type is not taken; use application/json",
-            ),
+            Self::NotTaken(what) => not_taken(*what),
             Self::TooMany { .. } => ("请求过于频繁，请稍后重试", "too many requests; try again later"),
             Self::Internal(_) => ("服务器内部错误", "internal error"),
             Self::Unavailable(_) => {
@@ -119,6 +116,16 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
                 Language::En => format!("parameter {field} is given twice"),
             };
         }
+        Unreadable::OtherId(field) => {
+            return match language {
+                Language::Zh => format!("参数 {field} 与同时给出的 ID 不一致"),
+                Language::En => format!("parameter {field} differs from the id that is given beside it"),
+            };
+        }
+        Unreadable::TwoKeys => (
+            "请求头中包含两个不同的 API Key，请只发送一个",
+            "the headers present two different API keys; send one",
+        ),
         Unreadable::Incomplete => ("请求体 body 不完整", "the body did not arrive whole"),
         Unreadable::TooSlow => ("请求体 body 接收超时", "the body did not arrive in time"),
         Unreadable::Csv(line) => {
@@ -149,6 +156,19 @@ fn unreadable(why: &Unreadable, language: Language) -> String {
         ),
     };
     language.pick(zh, en).to_owned()
+}
+
+const fn not_taken(what: NotTaken) -> (&'static str, &'static str) {
+    match what {
+        NotTaken::Media => {
+            ("不支持的媒体类型，请使用 application/json", "the media type is not taken; use application/json")
+        }
+        NotTaken::Encoding => (
+            "不支持的内容编码，请求体不可压缩（仅支持 identity）",
+            "the content encoding is not taken: send the body uncompressed; identity is the only one that is taken",
+        ),
+        NotTaken::Charset => ("不支持的字符集，请使用 UTF-8", "the character set is not taken; use UTF-8"),
+    }
 }
 
 const fn not_found(noun: Noun) -> (&'static str, &'static str) {

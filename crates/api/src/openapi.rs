@@ -68,7 +68,7 @@ const FAILURES: [(&str, &str); 9] = [
     ("403", "40300: the account is suspended, or may not do this"),
     ("405", "40500: method not allowed; `Allow` lists those that are"),
     ("413", "41300: the body is too large"),
-    ("415", "41500: not a media type, or an encoding, that is taken"),
+    ("415", "41500: not a media type, an encoding or a character set that is taken"),
     ("429", "42900: too many requests; `Retry-After` says when to come back"),
     ("500", "50000: internal error; `data.request_id` names it"),
     ("503", "50300: temporarily unavailable"),
@@ -79,10 +79,13 @@ Every answer is `{\"code\", \"data\", \"message\"}`; `code` 0 is success. Money 
 traffic are cents per GB, 1 GB = 2^30 bytes, traffic used is bytes, times are `YYYY-MM-DD HH:MM:SS` in the \
 platform's time zone. `message` follows `Accept-Language` (zh, en).
 
-A GET call takes its parameters from the query string or from a JSON body (both: the query string wins per \
-field), a POST call from a JSON body or a form. Numbers may be decimal strings, `null` is absent, unknown fields \
-are ignored, a field given twice in one place is refused. In a query string, and in the body \
-of a list, an empty value of what may be left out counts as absent. Calls marked `x-tollgate-extension` go beyond the source document.";
+A call takes its parameters from the query string and from a body, JSON or a form; where both have one, the query \
+string wins in a GET call, the body in a POST call. Numbers may be decimal strings, words are taken in any case, `null` is \
+absent, an empty value of what may be left out counts as absent, unknown fields are ignored, a field given twice in one \
+place is refused. Times may carry an offset from UTC (`+08:00`), which is converted.
+
+The API key goes into `Authorization: Bearer KEY`, `X-API-Key` or `api-key`; `Authorization: KEY`, \
+`Authorization: Token KEY`, `apikey` and `token` are taken as well. Two keys that differ are refused. Calls marked `x-tollgate-extension` go beyond the source document.";
 
 /// The document.
 pub fn openapi() -> OpenApi {
@@ -114,6 +117,8 @@ pub(crate) fn calls() -> OpenApiRouter<ApiState> {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer("An account's API key.")));
     components.add_security_scheme("x_api_key", header("X-API-Key"));
     components.add_security_scheme("api_key", header("api-key"));
+    components.add_security_scheme("apikey", header("apikey"));
+    components.add_security_scheme("token", header("token"));
     components.add_security_scheme("operator", SecurityScheme::Http(bearer("The operator's token.")));
     OpenApiRouter::with_openapi(document).merge(customer::calls()).merge(admin::calls())
 }
@@ -128,7 +133,7 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
     operation.operation_id = Some(operation_id(path, method));
     let schemes: &[&str] = match path.starts_with("/api/admin/") {
         true => &["operator"],
-        false => &["bearer", "x_api_key", "api_key"],
+        false => &["bearer", "x_api_key", "api_key", "apikey", "token"],
     };
     operation.security =
         Some(schemes.iter().map(|scheme| SecurityRequirement::new(*scheme, [] as [&str; 0])).collect());

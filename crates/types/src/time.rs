@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::civil;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
 
 /// Why a time or a zone was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -162,7 +162,7 @@ impl Zone {
 
     /// Understands a date, or a date and a time of day, in this zone (contract §2): a blank, a `T`
     /// or (as in the document's own samples) nothing between them, with or without seconds and
-    /// their fraction, with or without a trailing `Z`.
+    /// their fraction. An offset from UTC behind it (`Z`, `+08:00`, `+0800`, `+08`) is converted.
     ///
     /// # Errors
     /// [`TimeError::Malformed`].
@@ -171,14 +171,47 @@ impl Zone {
         let (date, rest) = text.split_at_checked(10).ok_or(TimeError::Malformed)?;
         let date = parse_date(date)?;
         let rest = rest.strip_prefix(['T', 't', ' ']).unwrap_or(rest).trim_start();
-        let (clock, zone) = match rest.strip_suffix(['Z', 'z']) {
-            Some(clock) => (clock, TimeZone::UTC),
-            None => (rest, self.0.clone()),
-        };
+        let (clock, offset) = split_offset(rest)?;
+        let zone = offset.unwrap_or_else(|| self.0.clone());
         let at =
             date.to_datetime(if clock.is_empty() { civil::Time::midnight() } else { parse_clock(clock)? });
         let zoned = at.to_zoned_datetime(zone).map_err(|_| TimeError::Malformed)?;
         Ok(Time::from_jiff(zoned.timestamp()))
+    }
+}
+
+/// The furthest that any place's clock is from UTC, in hours.
+const FURTHEST_OFFSET: i32 = 14;
+
+/// Splits a time of day from the offset behind it. A blank in the place of the sign, before `HH:MM`,
+/// is the plus that a query string turns into a blank.
+fn split_offset(text: &str) -> Result<(&str, Option<TimeZone>), TimeError> {
+    if let Some(clock) = text.strip_suffix(['Z', 'z']) {
+        return Ok((clock.trim_end(), Some(TimeZone::UTC)));
+    }
+    let Some(at) = text.find(['+', '-', ' ']) else { return Ok((text, None)) };
+    let (clock, offset) = text.split_at(at);
+    let offset = offset.trim_start();
+    let (sign, amount) = match (offset.strip_prefix('+'), offset.strip_prefix('-')) {
+        (Some(east), _) => (1, east),
+        (_, Some(west)) => (-1, west),
+        (None, None) if offset.contains(':') => (1, offset),
+        (None, None) => return Err(TimeError::Malformed),
+    };
+    let offset = Offset::from_seconds(sign * offset_seconds(amount)?).map_err(|_| TimeError::Malformed)?;
+    Ok((clock, Some(TimeZone::fixed(offset))))
+}
+
+/// `HH:MM`, `HHMM` or `HH`, as seconds.
+fn offset_seconds(text: &str) -> Result<i32, TimeError> {
+    let (hours, minutes) = text.split_at_checked(2).ok_or(TimeError::Malformed)?;
+    let minutes = minutes.strip_prefix(':').filter(|minutes| !minutes.is_empty()).unwrap_or(minutes);
+    let hours = digits(hours, 2)?;
+    let minutes = if minutes.is_empty() { 0 } else { digits(minutes, 2)? };
+    let seconds = (hours * 60 + minutes) * 60;
+    match minutes < 60 && seconds <= FURTHEST_OFFSET * 3600 {
+        true => Ok(seconds),
+        false => Err(TimeError::Malformed),
     }
 }
 
@@ -238,6 +271,27 @@ mod tests {
     }
 
     #[test]
+    fn offsets_are_converted() {
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        for text in [
+            "2026-03-01T20:00:00+08:00",
+            "2026-03-01 20:00:00 +08:00",
+            "2026-03-01T20:00:00 08:00",
+            "2026-03-01 20:00+0800",
+            "2026-03-0120:00:00.5+08",
+            "2026-03-01T06:30:00-05:30",
+            "2026-03-01T12:00:00-00:00",
+            "2026-03-01 12:00:00 Z",
+        ] {
+            assert_eq!(Zone::UTC.show(berlin.parse(text).expect(text)), "2026-03-01 12:00:00", "{text}");
+        }
+        let midnight = berlin.parse("2026-03-01+08:00").unwrap();
+        assert_eq!(Zone::UTC.show(midnight), "2026-02-28 16:00:00");
+        let eight = berlin.parse("2026-03-01 08:00").unwrap();
+        assert_eq!(berlin.show(eight), "2026-03-01 08:00:00", "a time of day is no offset");
+    }
+
+    #[test]
     fn refuses_what_is_no_time() {
         for bad in [
             "",
@@ -247,6 +301,13 @@ mod tests {
             "2025-09-14 1:2:3",
             "x",
             "2025-09-14 12:00:00x",
+            "2025-09-14 12:00:00+15:00",
+            "2025-09-14 12:00:00+08:60",
+            "2025-09-14 12:00:00+8",
+            "2025-09-14 12:00:00+08:",
+            "2025-09-14 12:00:00+",
+            "2025-09-14 12:00:00 08",
+            "2025-09-14 12:00:00 08:00 09:00",
             "２025-09-14",
         ] {
             assert_eq!(Zone::UTC.parse(bad), Err(TimeError::Malformed), "{bad}");

@@ -15,7 +15,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use crate::callers::Operator;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
 use crate::live::{ExitError, ExitStatus, LeftOutReason, Live};
-use crate::params::{Filters, Params, PathId};
+use crate::params::{Filters, Params, PathId, clearable};
 use crate::words::{Made, PageParams, Switch, TrafficType, ip_address};
 
 /// How an exit reaches the target.
@@ -102,24 +102,31 @@ pub(crate) struct ExitChangeParams {
     kind: Option<ExitKindWord>,
     /// `host:port` of the upstream proxy.
     #[schema(example = "192.0.2.1:8000")]
+    #[serde(default, deserialize_with = "clearable")]
     address: Option<String>,
     /// User name for the upstream proxy; empty takes it away.
     #[schema(max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[serde(default, deserialize_with = "clearable")]
     username: Option<String>,
     /// Password for the upstream proxy; empty takes it away.
     #[schema(max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[serde(default, deserialize_with = "clearable")]
     password: Option<String>,
     /// The local address that a direct exit leaves from; empty = the system's choice.
     #[schema(schema_with = bind_ip)]
+    #[serde(default, deserialize_with = "clearable")]
     bind_ip: Option<String>,
     /// The country that it comes out in.
     #[schema(example = "us", pattern = "^[A-Za-z]{2}$")]
+    #[serde(default, deserialize_with = "clearable")]
     country: Option<String>,
     /// State or region.
     #[schema(max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[serde(default, deserialize_with = "clearable")]
     state: Option<String>,
     /// City.
     #[schema(max_length = 64, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[serde(default, deserialize_with = "clearable")]
     city: Option<String>,
     /// Autonomous system; 0 = unknown.
     #[schema(minimum = 0, maximum = 4294967295i64)]

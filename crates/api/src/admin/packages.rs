@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::callers::Operator;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
-use crate::params::{Filters, Params, PathId};
+use crate::params::{Filters, Params, PathId, clearable};
 use crate::words::{Made, PageParams, PlanType, TrafficType};
 
 /// A new item of the catalogue.
@@ -89,8 +89,10 @@ pub(crate) struct PackageChange {
     extra_add_traffic: Option<i64>,
     /// What it says of itself.
     #[schema(example = "string", max_length = 1000, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[serde(default, deserialize_with = "clearable")]
     plan_desc: Option<String>,
     /// For whom a custom item is made.
+    #[serde(default, deserialize_with = "clearable")]
     account_ids: Option<Vec<i64>>,
     /// Whether it can be bought.
     on_sale: Option<bool>,

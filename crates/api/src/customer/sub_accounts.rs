@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::callers::Caller;
 use crate::envelope::{Answer, DoneEnvelope, Envelope, List, done, ok};
-use crate::params::{Filters, Params, PathId};
+use crate::params::{Filters, NoParams, Params, PathId, clearable, same_id};
 use crate::words::{Made, Switch};
 
 /// A new sub-account.
@@ -170,8 +170,12 @@ pub(crate) struct SubUserChange {
     /// 子账号ID,必填
     #[schema(example = 0, minimum = 0)]
     id: i64,
+    /// The same id by its name in other calls.
+    #[schema(ignore)]
+    subuser_id: Option<i64>,
     /// 备注,非必填
     #[schema(example = "string", max_length = 255, pattern = r"^[^\x00-\x1F\x7F-\x9F]*$")]
+    #[serde(default, deserialize_with = "clearable")]
     remark: Option<String>,
     /// 子账号密码,非必填
     #[schema(example = "string", min_length = 6, max_length = 128, pattern = "^[!-9;-~]+$")]
@@ -201,6 +205,7 @@ pub(crate) async fn update(
     State(core): State<Core>,
     Params(params): Params<SubUserChange>,
 ) -> Answer<()> {
+    same_id(params.id, "subuser_id", params.subuser_id)?;
     let change = Change {
         password: params.password.map(SecretString::from),
         remark: params.remark,
@@ -218,7 +223,12 @@ pub(crate) async fn update(
         (status = 200, body = Envelope<SubUser>),
         (status = 404, description = "40400: no such sub-account of this account"),
     ))]
-pub(crate) async fn get(caller: Caller, PathId(id): PathId, State(core): State<Core>) -> Answer<SubUser> {
+pub(crate) async fn get(
+    caller: Caller,
+    PathId(id): PathId,
+    State(core): State<Core>,
+    _: Params<NoParams>,
+) -> Answer<SubUser> {
     let found = sub_accounts::get(&core, caller.account, SubAccountId::new(id)).await?;
     ok(SubUser::new(found, core.zone()))
 }
@@ -229,6 +239,9 @@ pub(crate) struct SubUserId {
     /// 子账号ID,必填
     #[schema(example = 0, minimum = 0)]
     id: i64,
+    /// The same id by its name in other calls.
+    #[schema(ignore)]
+    subuser_id: Option<i64>,
 }
 
 /// 删除子账号
@@ -243,6 +256,7 @@ pub(crate) async fn delete(
     State(core): State<Core>,
     Params(params): Params<SubUserId>,
 ) -> Answer<()> {
+    same_id(params.id, "subuser_id", params.subuser_id)?;
     sub_accounts::delete(&core, caller.account, SubAccountId::new(params.id)).await?;
     done()
 }

@@ -1,12 +1,13 @@
 //! From JSON values to typed parameters, as forgiving as the contract says (§1) and not more: numbers
-//! may be decimal strings, truth values the words for them. Every error names its field.
+//! may be decimal strings, truth values the words for them, enumerations in any case; an empty text for
+//! what may be left out counts as absent. Every error names its field.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::value::StringDeserializer;
+use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 use tollgate_core::Rule;
 
@@ -23,6 +24,41 @@ impl Coerce {
     pub(super) const fn new(values: Map<String, Value>, repeated: BTreeSet<String>) -> Self {
         Self { values, repeated }
     }
+}
+
+/// The source document's pairs of names for one thing: a parameter is understood by either.
+const SYNONYMS: [(&str, &str); 3] =
+    [("username", "user_name"), ("ip", "proxy_address"), ("country", "country_code")];
+
+/// The other name of a parameter, where it has one.
+fn synonym(name: &str) -> Option<&'static str> {
+    SYNONYMS.into_iter().find_map(|(a, b)| match name {
+        name if name == a => Some(b),
+        name if name == b => Some(a),
+        _ => None,
+    })
+}
+
+impl Coerce {
+    /// Takes a parameter out, by its name or by the other name that the document has for it, if the
+    /// call does not know that as a parameter of its own.
+    fn take(&mut self, name: &'static str, known: &'static [&'static str]) -> Result<Option<Value>, Broken> {
+        let other = synonym(name).filter(|other| !known.contains(other));
+        let twice = Err(Broken { field: Some(name), rule: None });
+        if self.repeated.contains(name) || other.is_some_and(|other| self.repeated.contains(other)) {
+            return twice;
+        }
+        let value = self.values.remove(name);
+        let other = other.and_then(|other| self.values.remove(other)).filter(|other| !is_empty(other));
+        match (&value, &other) {
+            (Some(value), Some(other)) if !is_empty(value) && value != other => twice,
+            _ => Ok(other.or(value)),
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_str() == Some("")
 }
 
 /// A field that breaks a rule. The field is filled in on the way up, where it is known.
@@ -85,7 +121,7 @@ impl<'de> Deserializer<'de> for Coerce {
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Broken> {
-        visitor.visit_map(InTurn { given: self, known: known.iter(), next: None })
+        visitor.visit_map(InTurn { given: self, known, left: known.iter(), next: None })
     }
 
     forward_to_deserialize_any! {
@@ -97,7 +133,8 @@ impl<'de> Deserializer<'de> for Coerce {
 /// The known fields that were given, in the order of the struct.
 struct InTurn {
     given: Coerce,
-    known: std::slice::Iter<'static, &'static str>,
+    known: &'static [&'static str],
+    left: std::slice::Iter<'static, &'static str>,
     next: Option<(&'static str, Value)>,
 }
 
@@ -105,11 +142,8 @@ impl<'de> MapAccess<'de> for InTurn {
     type Error = Broken;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Broken> {
-        for name in self.known.by_ref() {
-            if self.given.repeated.contains(*name) {
-                return Err(Broken { field: Some(name), rule: None });
-            }
-            if let Some(value) = self.given.values.remove(*name) {
+        for name in self.left.by_ref() {
+            if let Some(value) = self.given.take(name, self.known)? {
                 self.next = Some((name, value));
                 return seed.deserialize((*name).into_deserializer()).map(Some);
             }
@@ -123,15 +157,27 @@ impl<'de> MapAccess<'de> for InTurn {
     }
 }
 
+/// Reads one parameter that is a whole number.
+///
+/// # Errors
+/// It is something else.
+pub(super) fn integer(field: &'static str, value: Value) -> Result<i64, ApiError> {
+    Given(value).integer().map_err(|broken| Broken { field: Some(field), ..broken }.into())
+}
+
 /// One value as it was given.
 struct Given(Value);
 
 impl Given {
-    /// A whole number: a JSON integer, or decimal digits in a text.
+    /// A whole number: a JSON number without a fraction, or its decimal digits in a text.
     fn integer(self) -> Result<i64, Broken> {
-        let number = match self.0 {
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) if is_decimal(&text) => text.parse().ok(),
+        let number = match &self.0 {
+            Value::Number(number) => number.as_i64().or_else(|| {
+                let read = whole(&number.to_string());
+                read.filter(|read| read.unsigned_abs() < FIRST_INEXACT)
+            }),
+            Value::String(text) if text.is_empty() => return Err(Broken::rule(Rule::Required)),
+            Value::String(text) => whole(text),
             _ => None,
         };
         number.ok_or(Broken::rule(Rule::WrongType))
@@ -156,9 +202,31 @@ impl Given {
     }
 }
 
-fn is_decimal(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+/// From this number on JSON's numbers with a point leave whole numbers out.
+const FIRST_INEXACT: u64 = 1 << 53;
+
+/// Decimal digits, and behind a point zeros only.
+fn whole(text: &str) -> Option<i64> {
+    let (number, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let is_whole = !digits.is_empty()
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && !fraction.is_empty()
+        && fraction.bytes().all(|b| b == b'0');
+    number.parse().ok().filter(|_| is_whole)
+}
+
+/// The words for a type of traffic, each with the word that another section has for it.
+const SAME_TYPE: [(&str, &str); 3] = [("res", "residential"), ("dc", "datacenter"), ("mob", "mobile")];
+
+/// Finds a word in a list whatever its case, by the other section's word for it where need be.
+fn listed(given: &str, words: &'static [&'static str]) -> Option<&'static str> {
+    let find = |word: &str| words.iter().copied().find(|listed| listed.eq_ignore_ascii_case(word));
+    let other = || {
+        let same = |a: &str, b| a.eq_ignore_ascii_case(given).then_some(b);
+        SAME_TYPE.into_iter().find_map(|(short, long)| same(short, long).or(same(long, short)))
+    };
+    find(given).or_else(|| find(other()?))
 }
 
 impl<'de> Deserializer<'de> for Given {
@@ -184,8 +252,9 @@ impl<'de> Deserializer<'de> for Given {
         self.deserialize_str(visitor)
     }
 
+    /// An empty text counts as absent. Where it is a value, see [`clearable`].
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
-        visitor.visit_some(self)
+        if is_empty(&self.0) { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -196,28 +265,31 @@ impl<'de> Deserializer<'de> for Given {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A word of a list. Whatever is not even a text gets the list, too.
+    /// A word of a list, in any case. Whatever is not even a text gets the list, too.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
         words: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Broken> {
-        let Value::String(word) = self.0 else { return Err(Broken::rule(Rule::OneOf(words))) };
-        let word: StringDeserializer<Broken> = word.into_deserializer();
+        let given = self.0.as_str().ok_or(Broken::rule(Rule::OneOf(words)))?;
+        let word = listed(given, words).ok_or(Broken::rule(Rule::OneOf(words)))?;
+        let word: StrDeserializer<'_, Broken> = word.into_deserializer();
         visitor.visit_enum(word)
     }
 
-    /// A JSON array; in a form, where there are none, a text with commas.
+    /// A JSON array, a text with commas between its items and perhaps one at its end, or the only item.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Broken> {
         let items = match self.0 {
             Value::Array(items) => items,
-            Value::String(text) if text.is_empty() => Vec::new(),
-            Value::String(text) => {
-                text.split(',').map(|item| Value::String(item.trim().to_owned())).collect()
-            }
+            Value::String(text) => split(&text),
+            number @ Value::Number(_) => vec![number],
             _ => return Err(Broken::rule(Rule::WrongType)),
         };
+        // An item that is an empty text is no item that was left out.
+        if items.iter().any(is_empty) {
+            return Err(Broken::rule(Rule::WrongType));
+        }
         visitor.visit_seq(Items(items.into_iter()))
     }
 
@@ -229,6 +301,26 @@ impl<'de> Deserializer<'de> for Given {
         i8 i16 i32 u8 u16 u32 u64 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct map
         struct identifier
     }
+}
+
+/// A list written as a text: what is between its commas, without blanks around.
+fn split(text: &str) -> Vec<Value> {
+    let text = text.trim();
+    let text = text.strip_suffix(',').unwrap_or(text);
+    match text.is_empty() {
+        true => Vec::new(),
+        false => text.split(',').map(|item| Value::String(item.trim().to_owned())).collect(),
+    }
+}
+
+/// Reads an optional text or list that may be set to nothing: an empty one is a value, not absent. For
+/// `#[serde(default, deserialize_with = "…")]`.
+pub(crate) fn clearable<'de, D, T>(given: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(given).map(Some)
 }
 
 struct Items(std::vec::IntoIter<Value>);
@@ -243,7 +335,6 @@ impl<'de> SeqAccess<'de> for Items {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
     use serde_json::json;
 
     use super::*;
@@ -253,6 +344,8 @@ mod tests {
     enum Word {
         Active,
         Inactive,
+        Residential,
+        Dc,
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -262,6 +355,8 @@ mod tests {
         word: Option<Word>,
         hot: Option<bool>,
         ids: Option<Vec<i64>>,
+        #[serde(default, deserialize_with = "clearable")]
+        note: Option<String>,
     }
 
     fn read(value: Value) -> Result<Sample, (Option<&'static str>, Rule)> {
@@ -282,9 +377,18 @@ mod tests {
             (json!("9223372036854775807"), Some(i64::MAX)),
             (json!(u64::MAX), None),
             (json!("9223372036854775808"), None),
-            (json!(1.0), None),
+            (json!(1.0), Some(1)),
+            (json!(-5.0), Some(-5)),
+            (json!(9_007_199_254_740_991.0), Some(9_007_199_254_740_991)),
+            (json!(9_007_199_254_740_992.0), None),
+            (json!(1e300), None),
             (json!(0.5), None),
-            (json!("1.0"), None),
+            (json!("1.0"), Some(1)),
+            (json!("9223372036854775807.00"), Some(i64::MAX)),
+            (json!("1."), None),
+            (json!(".0"), None),
+            (json!("1.0.0"), None),
+            (json!("1.01"), None),
             (json!("1e3"), None),
             (json!("+1"), None),
             (json!(" 1"), None),
@@ -292,7 +396,6 @@ mod tests {
             (json!("١"), None),
             (json!("0x1"), None),
             (json!("-"), None),
-            (json!(""), None),
             (json!(true), None),
             (json!([1]), None),
             (json!({"a": 1}), None),
@@ -302,25 +405,102 @@ mod tests {
         }
     }
 
+    fn with(name: &str, value: Value) -> Result<Sample, (Option<&'static str>, Rule)> {
+        let mut fields = json!({ "id": 1 });
+        fields[name] = value;
+        read(fields)
+    }
+
     #[test]
-    fn texts_words_truths_and_lists() {
-        let with = |name: &str, value: Value| read(json!({ "id": 1, name: value }));
-        assert_eq!(with("name", json!("")).unwrap().name, Some(String::new()));
+    fn texts_and_truths() {
         assert_eq!(with("name", json!(5)), Err((Some("name"), Rule::WrongType)));
         assert_eq!(with("name", json!("a\0b")), Err((Some("name"), Rule::Characters)));
-        assert_eq!(with("word", json!("inactive")).unwrap().word, Some(Word::Inactive));
-        for wrong in [json!("ACTIVE"), json!(""), json!(1), json!(["active"])] {
-            assert_eq!(with("word", wrong), Err((Some("word"), Rule::OneOf(&["active", "inactive"]))));
-        }
         for (given, expected) in [(json!(true), true), (json!("true"), true), (json!("0"), false)] {
             assert_eq!(with("hot", given).unwrap().hot, Some(expected));
         }
         assert_eq!(with("hot", json!("yes")), Err((Some("hot"), Rule::WrongType)));
-        assert_eq!(with("ids", json!([1, "2"])).unwrap().ids, Some(vec![1, 2]));
-        assert_eq!(with("ids", json!("1, 2")).unwrap().ids, Some(vec![1, 2]));
-        assert_eq!(with("ids", json!("")).unwrap().ids, Some(vec![]));
-        assert_eq!(with("ids", json!([1.5])), Err((Some("ids"), Rule::WrongType)));
-        assert_eq!(with("ids", json!(7)), Err((Some("ids"), Rule::WrongType)));
+    }
+
+    #[test]
+    fn an_empty_text_is_absent_where_that_may_be_and_missing_elsewhere() {
+        for name in ["name", "word", "hot", "ids"] {
+            assert_eq!(with(name, json!("")), read(json!({ "id": 1 })), "{name}");
+        }
+        assert_eq!(with("id", json!("")), Err((Some("id"), Rule::Required)));
+        assert_eq!(with("note", json!("")).unwrap().note, Some(String::new()));
+        assert_eq!(with("note", json!("x")).unwrap().note, Some("x".to_owned()));
+        assert_eq!(read(json!({ "id": 1 })).unwrap().note, None);
+    }
+
+    #[test]
+    fn words_are_known_in_any_case_and_by_the_other_sections_name() {
+        for (given, expected) in [
+            ("inactive", Word::Inactive),
+            ("INACTIVE", Word::Inactive),
+            ("Active", Word::Active),
+            ("res", Word::Residential),
+            ("RESIDENTIAL", Word::Residential),
+            ("Datacenter", Word::Dc),
+        ] {
+            assert_eq!(with("word", json!(given)).unwrap().word, Some(expected), "{given}");
+        }
+        let words = Rule::OneOf(&["active", "inactive", "residential", "dc"]);
+        for wrong in [json!("mobile"), json!(" active"), json!(1), json!(["active"])] {
+            assert_eq!(with("word", wrong), Err((Some("word"), words)));
+        }
+    }
+
+    #[test]
+    fn lists_are_arrays_texts_with_commas_or_one_number() {
+        for (given, expected) in [
+            (json!([1, "2"]), Some(vec![1, 2])),
+            (json!("1, 2"), Some(vec![1, 2])),
+            (json!("1,2, "), Some(vec![1, 2])),
+            (json!("12,"), Some(vec![12])),
+            (json!(" 12 "), Some(vec![12])),
+            (json!(12), Some(vec![12])),
+            (json!(12.0), Some(vec![12])),
+            (json!(" "), Some(vec![])),
+            (json!([1.5]), None),
+            (json!([""]), None),
+            (json!("1,,2"), None),
+            (json!("1,,"), None),
+            (json!(",1"), None),
+            (json!(true), None),
+        ] {
+            let read = with("ids", given.clone()).map(|sample| sample.ids);
+            match expected {
+                Some(ids) => assert_eq!(read, Ok(Some(ids)), "{given}"),
+                None => assert_eq!(read, Err((Some("ids"), Rule::WrongType)), "{given}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_understood_by_the_documents_other_name_for_it() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Filter {
+            user_name: Option<String>,
+        }
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Both {
+            ip: Option<String>,
+            proxy_address: Option<String>,
+        }
+        let filter = |value: Value| {
+            let Value::Object(fields) = value else { panic!("no object") };
+            Filter::deserialize(Coerce::new(fields, BTreeSet::new())).map(|filter| filter.user_name)
+        };
+        let name = Some("a".to_owned());
+        assert_eq!(filter(json!({ "username": "a" })).unwrap(), name);
+        assert_eq!(filter(json!({ "username": "a", "user_name": "" })).unwrap(), name);
+        assert_eq!(filter(json!({ "username": "", "user_name": "a" })).unwrap(), name);
+        assert_eq!(filter(json!({ "username": "a", "user_name": "a" })).unwrap(), name);
+        let twice = filter(json!({ "username": "b", "user_name": "a" })).unwrap_err();
+        assert_eq!(ApiError::from(twice), ApiError::Unreadable(Unreadable::Twice("user_name")));
+        let fields = Map::from_iter([("ip".to_owned(), json!("a"))]);
+        let both = Both::deserialize(Coerce::new(fields, BTreeSet::new())).unwrap();
+        assert_eq!(both, Both { ip: Some("a".to_owned()), proxy_address: None });
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-use super::coerce::Coerce;
+use super::coerce::{self, Coerce};
 use crate::error::{ApiError, Unreadable};
 
 /// Parameters by name, each with the value that came first. What is `null` counts as absent.
@@ -88,6 +88,18 @@ impl Fields {
         match self.repeated.contains(name) {
             true => Err(ApiError::Unreadable(Unreadable::Twice(name))),
             false => Ok(self.values.remove(name)),
+        }
+    }
+
+    /// A whole number among them; `None` where it is not there.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn integer(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
+        match self.values.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(value) => coerce::integer(name, value.clone()).map(Some),
         }
     }
 

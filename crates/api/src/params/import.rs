@@ -3,7 +3,6 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, Request};
-use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tollgate_core::{BadLine, Rule};
@@ -11,7 +10,7 @@ use tollgate_core::{BadLine, Rule};
 use super::body::{self, Media};
 use super::fields::Fields;
 use crate::csv;
-use crate::error::{ApiError, Unreadable, unreadable_line};
+use crate::error::{ApiError, NotTaken, Unreadable, unreadable_line};
 use crate::state::Bounds;
 
 /// The largest table, in bytes: room for [`MOST_ITEMS`] with some air around them.
@@ -58,22 +57,21 @@ where
         let bounds = Bounds::from_ref(state);
         let bounds = Bounds { body_bytes: bounds.body_bytes.max(LARGEST), ..bounds };
         let bytes = body::read_bytes(&parts.headers, body, bounds).await?;
-        match body::media(&parts.headers) {
-            Some(Media::Json) => Self::from_json(&bytes),
-            None if is_csv(&parts.headers) => {
-                let query = parts.uri.query().unwrap_or_default();
-                Self::from_csv(Fields::from_form(query.as_bytes()), &bytes)
-            }
-            Some(Media::Form) | None => Err(ApiError::MediaType),
+        let query = Fields::from_form(parts.uri.query().unwrap_or_default().as_bytes());
+        let text = body::without_air(&bytes);
+        match body::media(&parts.headers, text)? {
+            Media::Json => Self::from_json(text, query),
+            Media::Csv => Self::from_csv(query, &bytes),
+            Media::Form => Err(ApiError::NotTaken(NotTaken::Media)),
         }
     }
 }
 
 impl<P: DeserializeOwned, I: DeserializeOwned + Columns> Import<P, I> {
-    fn from_json(bytes: &Bytes) -> Result<Self, ApiError> {
-        let mut fields = if bytes.is_empty() { Fields::default() } else { Fields::from_json(bytes)? };
+    fn from_json(text: &[u8], query: Fields) -> Result<Self, ApiError> {
+        let mut fields = if text.is_empty() { Fields::default() } else { Fields::from_json(text)? };
         let items = fields.take("items")?;
-        let params = fields.into_typed()?;
+        let params = fields.or(query).into_typed()?;
         let items = match items {
             Some(Value::Array(items)) => items,
             Some(_) => return Err(ApiError::invalid("items", Rule::WrongType)),
@@ -137,8 +135,4 @@ fn miscounted() -> ApiError {
 
 fn csv_broken(line: usize) -> ApiError {
     ApiError::Unreadable(Unreadable::Csv(line))
-}
-
-fn is_csv(headers: &HeaderMap) -> bool {
-    body::media_type(headers).is_some_and(|media| media == "text/csv")
 }

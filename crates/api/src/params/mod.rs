@@ -1,9 +1,10 @@
 //! Parameters: wherever they come from, in whichever spelling, into one typed struct per call.
 //!
-//! A GET call takes them from its query string and from a JSON body (the query string wins per
-//! field), a POST call from its body alone: JSON, or `application/x-www-form-urlencoded`. Numbers may
-//! be decimal strings, `null` is absent, unknown fields are ignored. A parameter that is given
-//! twice in the same place is refused, because clients and servers disagree on which one counts.
+//! A call takes them from its query string and from its body, JSON or a form. Where both have one, the
+//! query string wins in a GET call, the body in a POST call. Numbers may be decimal strings, `null` is
+//! absent, and so is an empty text for what may be left out; unknown fields are ignored. A parameter that
+//! is given twice in the same place is refused, because clients and servers disagree on which one counts,
+//! and so is an id that differs from the one in the path.
 
 mod body;
 mod coerce;
@@ -14,22 +15,24 @@ mod path;
 
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::Method;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 use crate::state::Bounds;
 use fields::Fields;
 
+pub(crate) use coerce::clearable;
 pub(crate) use header::{Idempotency, Spending};
 pub(crate) use import::{Columns, Import, Row};
-pub(crate) use path::PathId;
+pub(crate) use path::{PathId, same_id};
 
 /// The parameters of a call.
 #[derive(Debug)]
 pub(crate) struct Params<T>(pub(crate) T);
 
-/// The parameters of a list: as [`Params`], and an empty text counts as absent, so that
-/// `"user_name": ""` filters nothing (as in the document's sample).
+/// The parameters of a list: as [`Params`], and an empty text counts as absent even for what must be
+/// given.
 #[derive(Debug)]
 pub(crate) struct Filters<T>(pub(crate) T);
 
@@ -60,12 +63,16 @@ where
     }
 }
 
+/// The parameters of a call that has none but the id in its path, which those that come all the same have
+/// to agree with.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NoParams {}
+
 async fn collect(request: Request, bounds: Bounds) -> Result<Fields, ApiError> {
-    let (parts, body) = request.into_parts();
-    let forms_taken = parts.method == Method::POST;
-    let fields = body::read(&parts.headers, body, forms_taken, bounds).await?;
-    if parts.method == Method::POST {
-        return Ok(fields);
-    }
-    Ok(Fields::from_form(parts.uri.query().unwrap_or_default().as_bytes()).or(fields))
+    let (mut parts, body) = request.into_parts();
+    let body = body::read(&parts.headers, body, bounds).await?;
+    let query = Fields::from_form(parts.uri.query().unwrap_or_default().as_bytes());
+    let fields = if parts.method == Method::POST { body.or(query) } else { query.or(body) };
+    path::agrees(&mut parts, &fields).await?;
+    Ok(fields)
 }

@@ -56,14 +56,21 @@ async fn only_documented_methods_act_and_allow_names_them() {
 }
 
 #[tokio::test]
-async fn keys_come_in_three_headers_and_nowhere_else() {
+async fn keys_come_in_the_customary_headers_and_nowhere_else() {
     let api = Api::new().await;
     let (_, key) = api.account("ann", 0).await;
     let path = "/api/users/me/info";
-    let bearer = format!("Bearer {key}");
-    for (name, value) in
-        [("authorization", &bearer), ("x-api-key", &key), ("api-key", &key), ("Api-Key", &key)]
-    {
+    let (bearer, token) = (format!("Bearer {key}"), format!("Token {key}"));
+    for (name, value) in [
+        ("authorization", &bearer),
+        ("authorization", &token),
+        ("authorization", &key),
+        ("x-api-key", &key),
+        ("api-key", &key),
+        ("Api-Key", &key),
+        ("apikey", &key),
+        ("token", &key),
+    ] {
         let answer =
             api.send(request(Method::GET, path).header(name, value).body(Body::empty()).unwrap()).await;
         assert_eq!(answer.data()["username"], "ann", "{name}");
@@ -88,6 +95,13 @@ async fn keys_come_in_three_headers_and_nowhere_else() {
         assert_eq!((answer.status, &answer.body), (none.status, &none.body));
         assert_eq!(answer.header("www-authenticate"), "Bearer");
     }
+    let both = request(Method::GET, path).header("x-api-key", &key).header("token", "another");
+    let answer = api.send(both.header("accept-language", "en").body(Body::empty()).unwrap()).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, 40000));
+    assert!(answer.message().contains("two different API keys"), "{}", answer.message());
+    let both = request(Method::GET, "/api/admin/overview").header("x-api-key", &key);
+    let both = both.header("authorization", format!("Bearer {ADMIN}"));
+    assert_eq!(api.send(both.body(Body::empty()).unwrap()).await.code(), 40000, "nor may the operator");
 }
 
 #[tokio::test]
@@ -111,7 +125,7 @@ async fn a_get_call_takes_query_and_json_body_and_the_query_wins() {
 }
 
 #[tokio::test]
-async fn a_post_call_takes_json_and_forms_from_its_body_only() {
+async fn a_post_call_takes_json_forms_and_its_query_and_the_body_wins() {
     let api = Api::new().await;
     let (_, key) = api.account("ann", 0).await;
     let path = "/api/users/proxy/add-whitelist";
@@ -129,21 +143,172 @@ async fn a_post_call_takes_json_and_forms_from_its_body_only() {
     let by_query =
         request(Method::POST, "/api/users/proxy/add-whitelist?ip=203.0.113.9").header("x-api-key", &key);
     let answer = api.send(by_query.body(Body::empty()).unwrap()).await;
-    assert_eq!((answer.code(), &answer.body["data"]["field"]), (40000, &json!("ip")));
+    assert_eq!(answer.data()["id"], 3);
+    let both = format!("{path}?ip=203.0.113.10&remark=query");
+    let answer = api.post(&key, &both, json!({ "ip": "203.0.113.11" })).await;
+    assert_eq!(answer.data()["id"], 4);
+    let newest = api.get(&key, "/api/users/proxy/whitelist?page_size=1").await;
+    let newest = &newest.data()["records"][0];
+    assert_eq!((&newest["ip"], &newest["remark"]), (&json!("203.0.113.11"), &json!("query")));
     for media in [
         "text/plain",
         "multipart/form-data; boundary=x",
         "application/xml",
-        "",
         "application/json; charset=utf-16",
     ] {
         let answer = api.send(form(media, r#"{"ip":"203.0.113.10"}"#)).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, 41500), "{media:?}");
     }
+    let german = api.send(form("application/json; charset=GBK", "{\"ip\":\"\u{e4}\"}")).await;
+    assert!(german.message().contains("UTF-8"), "{}", german.message());
     let packed = request(Method::POST, path).header("x-api-key", &key).header("content-encoding", "gzip");
     let answer =
         api.send(packed.header("content-type", "application/json").body(Body::from("{}")).unwrap()).await;
-    assert_eq!(answer.code(), 41500);
+    assert_eq!((answer.code(), answer.header("accept-encoding")), (41500, "identity"));
+    assert!(answer.message().contains("identity"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn a_body_is_taken_for_what_it_plainly_is() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    api.sub_account(&key, "one.a").await;
+    api.sub_account(&key, "two.b").await;
+    let list = async |media: Option<&str>, body: &str| {
+        let mut asked = request(Method::GET, "/api/users/subuser/list").header("x-api-key", &key);
+        if let Some(media) = media {
+            asked = asked.header("content-type", media);
+        }
+        let answer = api.send(asked.body(Body::from(body.to_owned())).unwrap()).await;
+        answer.data()["total"].as_i64().unwrap()
+    };
+    let (form, json) = ("application/x-www-form-urlencoded", r#"{"user_name": "one"}"#);
+    for (media, body) in [
+        (Some(form), "user_name=one"),
+        (Some(form), json),
+        (None, "user_name=one"),
+        (None, json),
+        (Some(""), json),
+        (Some("text/json"), json),
+        (Some("application/json; charset=GBK"), json),
+        (Some("application/json"), "\u{feff} {\"user_name\": \"one\"}\r\n"),
+    ] {
+        assert_eq!(list(media, body).await, 1, "{media:?} {body}");
+    }
+    for (media, body) in
+        [(Some("application/json"), " \r\n\t"), (Some("application/json"), "\u{feff}"), (None, " ")]
+    {
+        assert_eq!(list(media, body).await, 2, "{media:?} {body:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_words_and_empty_values_are_taken_as_they_are_meant() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    let new = json!({ "username": "one.a", "password": "secret-1", "remark": "", "status": "INACTIVE",
+                      "res_traffic_limit": 5.0, "dc_traffic_limit": "", "mobile_traffic_limit": "7.0" });
+    let id = api.post(&key, "/api/users/subuser/create", new).await.data()["id"].clone();
+    let path = format!("/api/users/subuser/{id}");
+    let made = api.get(&key, &path).await;
+    let fields = ["status", "res_traffic_limit", "dc_traffic_limit", "mobile_traffic_limit", "remark"];
+    let seen = fields.map(|field| made.data()[field].clone());
+    assert_eq!(seen, [json!("inactive"), json!(5), json!(0), json!(7), json!("")]);
+
+    let remark = async |remark: &str| {
+        let change = json!({ "id": id, "remark": remark, "password": "", "status": "" });
+        api.post(&key, "/api/users/subuser/update", change).await.data();
+        api.get(&key, &path).await.data()["remark"].clone()
+    };
+    assert_eq!([remark("x").await, remark("").await], ["x", ""], "a remark can be taken away");
+
+    for (given, shown) in [("res", "residential"), ("DATACENTER", "datacenter"), ("Mob", "mobile")] {
+        let answer = api.get(&key, &format!("/api/users/traffic/packages?proxy_type={given}")).await;
+        assert_eq!(answer.data(), &json!({ shown: [] }));
+    }
+    api.price("ipv6", 1, 100).await;
+    for (given, found) in [("IPV6", 1), ("residential", 0), ("datacenter", 0)] {
+        let answer = api.get(&key, &format!("/api/users/static/price/package?proxy_type={given}")).await;
+        assert_eq!(answer.data().as_array().unwrap().len(), found, "{given}");
+    }
+    assert_eq!(api.get(&key, "/api/users/static/price/package?proxy_type=mobile").await.code(), 40000);
+    assert_eq!(api.get(&key, "/api/users/subuser/list?page=1.0&page_size=").await.code(), 0);
+}
+
+#[tokio::test]
+async fn what_is_asked_by_another_name_or_twice_is_not_quietly_something_else() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    let one = api.sub_account(&key, "one.a").await;
+    let two = api.sub_account(&key, "two.b").await;
+    for query in ["user_name=one", "username=one", "username=one&user_name=one", "username=one&user_name="] {
+        let found = api.get(&key, &format!("/api/users/subuser/list?{query}")).await;
+        assert_eq!(found.data()["total"], 1, "{query}");
+    }
+    let dates = "start_date=2026-03-01&end_date=2026-03-01";
+    let trend = format!("/api/users/traffic/{one}/trend?{dates}");
+    let record = format!("/api/users/subuser/{one}");
+    for (path, same) in [(format!("{trend}&"), true), (format!("{record}?"), true)] {
+        for field in ["subuser_id", "id"] {
+            assert_eq!(
+                api.get(&key, &format!("{path}{field}={one}")).await.code(),
+                0,
+                "{path}{field} {same}"
+            );
+            let other = api.get(&key, &format!("{path}{field}={two}")).await;
+            assert_eq!((other.code(), &other.body["data"]["field"]), (40000, &json!(field)), "{path}{field}");
+        }
+    }
+    let body = format!("{{\"subuser_id\": {two}}}");
+    assert_eq!(api.send_json(Method::GET, &key, &record, &body).await.code(), 40000);
+    assert_eq!(api.send_json(Method::GET, &key, &trend, &body).await.code(), 40000);
+    let update = json!({ "id": one, "subuser_id": two, "remark": "x" });
+    assert_eq!(api.post(&key, "/api/users/subuser/update", update).await.code(), 40000);
+    let update = json!({ "id": one, "subuser_id": one, "remark": "x" });
+    assert_eq!(api.post(&key, "/api/users/subuser/update", update).await.code(), 0);
+    assert_eq!(api.get(&key, "/api/users/subuser/list?username=one&user_name=two").await.code(), 40000);
+}
+
+#[tokio::test]
+async fn times_with_an_offset_are_converted() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 100_000).await;
+    api.stock("dc", "us", 1..=1).await;
+    let price = api.price("dc", 1, 100).await;
+    api.order(&key, "DC", "us", price).await.data();
+    let found = async |start: &str, end: &str| {
+        let body = json!({ "expire_start": start, "expire_end": end });
+        api.post(&key, "/api/users/static/dc/list", body).await.data()["total"].clone()
+    };
+    // It expires on 31 March at 12:00:00.
+    assert_eq!(found("2026-03-31T20:00:00+08:00", "2026-03-31 20:00:00+08:00").await, 1);
+    assert_eq!(found("2026-03-31T12:00:01+00:00", "2026-03-31 21:00:00+08:00").await, 0);
+    let query = "start_date=2026-02-28T20:00:00-05:00&end_date=2026-03-01T09:00:00+08:00";
+    let trend = api.get(&key, &format!("/api/users/traffic/trend?{query}")).await;
+    assert_eq!(trend.data()["mobile"].as_array().unwrap().len(), 1, "both are 1 March in UTC");
+}
+
+#[tokio::test]
+async fn ids_of_proxies_are_taken_however_they_are_listed() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 100_000).await;
+    api.stock("dc", "us", 1..=1).await;
+    let price = api.price("dc", 1, 100).await;
+    api.order(&key, "dc", "us", price).await.data();
+    let id = api.proxies(&key, "dc").await[0]["id"].as_i64().unwrap();
+    for ids in
+        [json!(id), json!(format!("{id},")), json!(format!(" {id} ")), json!([id]), json!(format!("{id}.0"))]
+    {
+        let rebuy = json!({ "proxy_type": "datacenter", "proxy_ids": ids, "payment_type": "WALLET_ONLY" });
+        let quote =
+            api.send_json(Method::GET, &key, "/api/users/static/order/rebuy/quote", &rebuy.to_string()).await;
+        assert_eq!(quote.data()["proxies"].as_array().unwrap().len(), 1, "{ids}");
+        assert_eq!(
+            api.post(&key, "/api/users/static/order/rebuy", rebuy).await.data()["amount"],
+            100,
+            "{ids}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -230,13 +395,13 @@ async fn pages_and_wrong_parameters_are_named() {
         ("page=0", "page"),
         ("page=-1", "page"),
         ("page=x", "page"),
-        ("page=1.0", "page"),
+        ("page=1.5", "page"),
         ("page=99999999999999999999", "page"),
         ("page=9223372036854775807", "page"),
         ("page_size=0", "page_size"),
         ("page_size=1001", "page_size"),
         ("page_size=1e9", "page_size"),
-        ("status=ACTIVE", "status"),
+        ("status=on", "status"),
         ("user_name=%00", "user_name"),
     ] {
         let answer = api.get(&key, &format!("/api/users/subuser/list?{query}")).await;

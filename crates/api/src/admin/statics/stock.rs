@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::callers::Operator;
 use crate::envelope::{Answer, Envelope, List, ok};
 use crate::error::ApiError;
-use crate::params::{Columns, Filters, Import, Params, PathId, Row};
+use crate::params::{Columns, Filters, Import, Params, PathId, Row, clearable};
 use crate::words::{StaticTypeWord, ip_address};
 
 /// What is said of all the addresses of an import.
@@ -299,6 +299,7 @@ pub(crate) struct StockChangeParams {
     status: Option<StockStatus>,
     /// The address that it leaves from; empty = the one that it is reached at.
     #[schema(schema_with = exit_ip)]
+    #[serde(default, deserialize_with = "clearable")]
     exit_ip: Option<String>,
 }
 

@@ -325,7 +325,7 @@ async fn lists_are_filtered_exactly_and_literally() {
         (json!({ "proxy_address": "198.51.100" }), "proxy_address"),
         (json!({ "proxy_address": "a\u{0}b" }), "proxy_address"),
         (json!({ "order_no": 7 }), "order_no"),
-        (json!({ "protocol": "HTTP" }), "protocol"),
+        (json!({ "protocol": "https" }), "protocol"),
         (json!({ "expire_start": "2025-09-14:32:33" }), "expire_start"),
         (json!({ "expire_start": "2026-02-29" }), "expire_start"),
         (json!({ "expire_end": "yesterday" }), "expire_end"),

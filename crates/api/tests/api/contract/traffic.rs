@@ -182,7 +182,7 @@ async fn calls_13_and_14_trends() {
         ("start_date=2026-3-1&end_date=2026-03-01", "start_date"),
         ("start_date=2026-02-29&end_date=2026-03-01", "start_date"),
         ("start_date=2026-03-02&end_date=2026-03-01", "start_date"),
-        ("start_date=2026-03-01&end_date=2026-03-01&proxy_type=res", "proxy_type"),
+        ("start_date=2026-03-01&end_date=2026-03-01&proxy_type=isp", "proxy_type"),
     ] {
         let answer = api.get(&key, &format!("/api/users/traffic/trend?{query}")).await;
         assert_eq!((answer.code(), &answer.body["data"]["field"]), (40000, &json!(field)), "{query}");

@@ -32,7 +32,7 @@ async fn a_list_of_ids_that_mixes_tenants_changes_nothing() {
         (format!("{own},-1"), 40400),
         (format!("{own},{own}"), 40000),
         (format!("{own},0{own}"), 40000),
-        (format!("{own},"), 40000),
+        (format!("{own},,"), 40000),
         (format!("{own};{own_dc}"), 40000),
         (format!("{own} {own_dc}"), 40000),
         ("1e3".to_owned(), 40000),
