@@ -1,9 +1,9 @@
 //! Who calls: a customer by API key, or the operator by token. Both come in headers only, never in
 //! a query string (it would end up in logs) and never in a cookie.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -11,7 +11,9 @@ use secrecy::SecretString;
 use tollgate_core::accounts;
 use tollgate_types::AccountId;
 
+use crate::client_address::ClientAddress;
 use crate::error::{ApiError, Unreadable};
+use crate::refused_keys::KeyOf;
 use crate::state::ApiState;
 
 /// The longest key or token that is looked at, in bytes.
@@ -33,9 +35,10 @@ impl FromRequestParts<ApiState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let Some(login) = find_customer(&parts.headers, state).await? else {
-            return Err(unauthorized(parts, state));
+            return Err(unauthorized(parts, state, KeyOf::Customer));
         };
         let (account, active) = login;
+        note_caller(parts, KnownCaller::Account(account));
         if !active {
             return Err(ApiError::Suspended);
         }
@@ -50,11 +53,15 @@ impl FromRequestParts<ApiState> for Operator {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         presented_key(&parts.headers)?;
         if only(authorizations(&parts.headers))?.is_some_and(|token| state.settings.admin_token.is(token)) {
+            note_caller(parts, KnownCaller::Operator);
             return Ok(Self);
         }
         match find_customer(&parts.headers, state).await? {
-            Some(_) => Err(ApiError::OperatorsOnly),
-            None => Err(unauthorized(parts, state)),
+            Some((account, _)) => {
+                note_caller(parts, KnownCaller::Account(account));
+                Err(ApiError::OperatorsOnly)
+            }
+            None => Err(unauthorized(parts, state, KeyOf::Operator)),
         }
     }
 }
@@ -62,7 +69,8 @@ impl FromRequestParts<ApiState> for Operator {
 /// Whose the presented key is, and whether that account is active. A request without one is looked up, too, so that it takes as long as
 /// one with a wrong key.
 async fn find_customer(headers: &HeaderMap, state: &ApiState) -> Result<Option<(AccountId, bool)>, ApiError> {
-    let key = SecretString::from(presented_key(headers)?.unwrap_or_default());
+    let key = presented_key(headers)?.filter(|key| key.len() <= LONGEST);
+    let key = SecretString::from(key.unwrap_or_default());
     Ok(accounts::by_api_key(&state.core, &key).await?)
 }
 
@@ -97,16 +105,46 @@ fn only<'a>(keys: impl Iterator<Item = &'a str>) -> Result<Option<&'a str>, ApiE
     let mut keys = keys.filter(|key| !key.is_empty());
     let Some(key) = keys.next() else { return Ok(None) };
     match keys.all(|other| other == key) {
-        true => Ok(Some(key).filter(|key| key.len() <= LONGEST)),
+        true => Ok(Some(key)),
         false => Err(ApiError::Unreadable(Unreadable::TwoKeys)),
     }
 }
 
-/// A failed login is 40100, until the peer has had too many of them.
-fn unauthorized(parts: &Parts, state: &ApiState) -> ApiError {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-    state.limits.failed_login(peer).err().unwrap_or(ApiError::Unauthorized)
+/// A failed login is 40100, until its address has had too many of them. Where a key was presented, it was refused.
+fn unauthorized(parts: &Parts, state: &ApiState, key_of: KeyOf) -> ApiError {
+    let ClientAddress(client) =
+        ClientAddress::of(&parts.extensions, &parts.headers, &state.settings.forwarded_from);
+    if presented_key(&parts.headers).is_ok_and(|key| key.is_some()) {
+        state.refused_keys.note(client, key_of);
+    }
+    state.limits.failed_login(client).err().unwrap_or(ApiError::Unauthorized)
+}
+
+/// Who called, for the log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KnownCaller {
+    /// The customer.
+    Account(AccountId),
+    /// The operator.
+    Operator,
+}
+
+/// Where it is written down who called, once that is known. Travels in the request's extensions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallerSlot(Arc<OnceLock<KnownCaller>>);
+
+impl CallerSlot {
+    /// Returns who called, if that is known.
+    pub(crate) fn get(&self) -> Option<KnownCaller> {
+        self.0.get().copied()
+    }
+}
+
+fn note_caller(parts: &Parts, caller: KnownCaller) {
+    if let Some(CallerSlot(slot)) = parts.extensions.get() {
+        // Whoever has been written down stays: one call has one caller.
+        let _ = slot.set(caller);
+    }
 }
 
 #[cfg(test)]

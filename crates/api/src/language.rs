@@ -35,8 +35,8 @@ fn parse_range(range: &str) -> Option<(u16, Language)> {
     Some((weight.map_or(Some(1000), thousandths)?, language))
 }
 
-/// `0.8` → 800, without floating point; `None` for what is no weight.
-fn thousandths(weight: &str) -> Option<u16> {
+/// Reads the weight of a header's item in thousandths: `0.8` → 800, without floating point; `None` for what is no weight.
+pub(crate) fn thousandths(weight: &str) -> Option<u16> {
     let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
     let digits = |text: &str| text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
     match whole {

@@ -39,8 +39,8 @@ impl Limits {
     }
 }
 
-/// Whoever holds one IPv6 address usually holds its whole /64.
-fn neighbourhood(peer: IpAddr) -> IpAddr {
+/// Returns what counts as one address: whoever holds one IPv6 address usually holds its whole /64.
+pub(crate) fn neighbourhood(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

@@ -85,7 +85,10 @@ absent, an empty value of what may be left out counts as absent, unknown fields 
 place is refused. Times may carry an offset from UTC (`+08:00`), which is converted.
 
 The API key goes into `Authorization: Bearer KEY`, `X-API-Key` or `api-key`; `Authorization: KEY`, \
-`Authorization: Token KEY`, `apikey` and `token` are taken as well. Two keys that differ are refused. Calls marked `x-tollgate-extension` go beyond the source document.";
+`Authorization: Token KEY`, `apikey` and `token` are taken as well. Two keys that differ are refused.
+
+HEAD is answered as GET, but by calls that change something; OPTIONS by the methods that there are. Answers over 1 KiB without \
+secrets are compressed where `Accept-Encoding` names gzip or zstd. Calls marked `x-tollgate-extension` go beyond the source document.";
 
 /// The document.
 pub fn openapi() -> OpenApi {

@@ -6,54 +6,142 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::callers::{CallerSlot, KnownCaller};
+use crate::client_address::ClientAddress;
+use crate::compression::{Compressible, may_be_compressed};
 use crate::envelope::say;
 use crate::error::ApiError;
 use crate::language;
-use crate::methods::Methods;
+use crate::methods::{Methods, SentMethod};
 use crate::request_id::RequestId;
+use crate::state::Settings;
 
-/// Everything that happens around a call.
-pub(crate) async fn around(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let (started, id, language) =
-        (Instant::now(), RequestId::fresh(), language::preferred(request.headers()));
-    let method = request.method().clone();
+/// Everything that happens around a call. `settings`: whose word on a caller's address is taken.
+pub(crate) async fn around(
+    State(settings): State<Arc<Settings>>,
+    path: Option<MatchedPath>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (started, language) = (Instant::now(), language::preferred(request.headers()));
+    let call = Call::new(&mut request, path, &settings);
     let mut response = caught(next.run(request)).await;
     if let Some(error) = fault_of(&mut response) {
-        log_fault(&error, &id);
-        response = say(&error, language, id.as_str());
+        call.log_fault(&error);
+        response = say(&error, language, call.id.as_str());
         response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
     }
-    dress(response.headers_mut(), &id);
-    // The path's template, never the path or its query string: ids and keys stay out of the log.
-    let path = path.as_ref().map_or("-", MatchedPath::as_str);
-    let (status, micros) = (response.status().as_u16(), started.elapsed().as_micros());
-    tracing::info!(target: "tollgate_api::access", request_id = id.as_str(), %method, path, status, micros);
+    dress(response.headers_mut(), &call.id);
+    if may_be_compressed(call.acting_method(), call.path()) {
+        response.extensions_mut().insert(Compressible);
+    }
+    call.log_end(response.status(), started.elapsed());
     response
 }
 
-/// Lets a call through where the OpenAPI document lists its method for its path; every other
-/// method is refused before any handler runs, HEAD on a GET that changes something among them.
+/// What is said in the log of a call.
+struct Call {
+    id: RequestId,
+    client: ClientAddress,
+    caller: CallerSlot,
+    method: Method,
+    path: Option<MatchedPath>,
+}
+
+impl Call {
+    fn new(request: &mut Request, path: Option<MatchedPath>, settings: &Settings) -> Self {
+        let sent = request.extensions().get::<SentMethod>();
+        let method = sent.map_or(request.method(), |SentMethod(sent)| sent).clone();
+        let fronts = &settings.forwarded_from;
+        let client = ClientAddress::of(request.extensions(), request.headers(), fronts);
+        let caller = CallerSlot::default();
+        request.extensions_mut().insert(caller.clone());
+        Self { id: RequestId::fresh(), client, caller, method, path }
+    }
+
+    /// The method by which the call is done.
+    fn acting_method(&self) -> &Method {
+        if self.method == Method::HEAD { &Method::GET } else { &self.method }
+    }
+
+    /// The path's template, never the path or its query string: ids and keys stay out of the log.
+    fn path(&self) -> &str {
+        self.path.as_ref().map_or("-", MatchedPath::as_str)
+    }
+
+    /// The account that called, and whether the operator did.
+    fn caller(&self) -> (Option<i64>, Option<bool>) {
+        match self.caller.get() {
+            Some(KnownCaller::Account(account)) => (Some(account.get()), None),
+            Some(KnownCaller::Operator) => (None, Some(true)),
+            None => (None, None),
+        }
+    }
+
+    fn log_fault(&self, error: &ApiError) {
+        let (id, client, (account, operator)) = (self.id.as_str(), self.client.0, self.caller());
+        match error {
+            ApiError::Internal(text) => {
+                tracing::error!(request_id = id, %client, account, operator, error = text, "a call failed");
+            }
+            ApiError::Unavailable(text) => {
+                tracing::warn!(request_id = id, %client, account, operator, error = text, "a call had to wait");
+            }
+            _ => {}
+        }
+    }
+
+    fn log_end(&self, status: StatusCode, took: Duration) {
+        let (account, operator) = self.caller();
+        tracing::info!(
+            target: "tollgate_api::access",
+            request_id = self.id.as_str(), client = %self.client.0, account, operator, method = %self.method,
+            path = self.path(), status = status.as_u16(), micros = took.as_micros()
+        );
+    }
+}
+
+/// Lets a call through where the OpenAPI document lists its method for its path, or that follows from it; every
+/// other method is answered before any handler runs, HEAD on a GET that changes something among them.
 pub(crate) async fn only_documented_methods(
     State(methods): State<Arc<Methods>>,
     path: Option<MatchedPath>,
     request: Request,
     next: Next,
 ) -> Response {
-    let allowed = path.map_or(Ok(()), |path| methods.allow(path.as_str(), request.method()));
-    match allowed {
-        Ok(()) => next.run(request).await,
-        Err(allow) => ApiError::MethodNotAllowed { allow }.into_response(),
+    let sent = request.extensions().get::<SentMethod>();
+    let method = sent.map_or(request.method(), |SentMethod(sent)| sent);
+    match path.and_then(|path| methods.answer(path.as_str(), method)) {
+        Some(answer) => answer,
+        None => next.run(request).await,
     }
+}
+
+/// Takes one slash off the end of a call's path.
+pub(crate) fn without_trailing_slash(mut request: Request) -> Request {
+    if let Some(shorter) = shorter(request.uri()) {
+        *request.uri_mut() = shorter;
+    }
+    request
+}
+
+fn shorter(uri: &Uri) -> Option<Uri> {
+    let path =
+        uri.path().strip_suffix('/').filter(|path| path.starts_with("/api/") && !path.ends_with('/'))?;
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{path}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// The answer to a path that no call has.
@@ -90,16 +178,6 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
     format!("panicked: {}", words.unwrap_or("(no words)"))
 }
 
-fn log_fault(error: &ApiError, id: &RequestId) {
-    match error {
-        ApiError::Internal(text) => tracing::error!(request_id = id.as_str(), error = text, "a call failed"),
-        ApiError::Unavailable(text) => {
-            tracing::warn!(request_id = id.as_str(), error = text, "a call had to wait")
-        }
-        _ => {}
-    }
-}
-
 /// The headers that every answer carries. What a handler has set itself is left as it is.
 fn dress(headers: &mut HeaderMap, id: &RequestId) {
     for (name, value) in [
@@ -107,10 +185,10 @@ fn dress(headers: &mut HeaderMap, id: &RequestId) {
         (REFERRER_POLICY, "no-referrer"),
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-        (VARY, "accept-language"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
+    headers.append(VARY, HeaderValue::from_static("accept-language"));
     headers.extend(HeaderValue::try_from(id.as_str()).ok().map(|id| (REQUEST_ID, id)));
 }
 
@@ -120,18 +198,19 @@ const REQUEST_ID: axum::http::HeaderName = axum::http::HeaderName::from_static("
 #[cfg(test)]
 mod tests {
     use axum::body::{Body, to_bytes};
-    use axum::middleware::from_fn;
+    use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::state::AdminToken;
 
     #[tokio::test]
     async fn a_panic_fails_one_call_and_says_nothing_of_itself() {
         let router: axum::Router = axum::Router::new()
             .route("/panic", get(async || -> &'static str { panic!("secret") }))
             .route("/fine", get(async || "fine"))
-            .layer(from_fn(around));
+            .layer(from_fn_with_state(Arc::new(Settings::new(AdminToken::new(""))), around));
         let ask = |path: &str| router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
         let failed = ask("/panic").await.unwrap();
         assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);

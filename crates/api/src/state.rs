@@ -8,10 +8,13 @@ use axum::extract::FromRef;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tollgate_core::Core;
+use tollgate_types::Cidr;
 
+use crate::cors::Origins;
 use crate::endpoints::Endpoints;
 use crate::limits::Limits;
 use crate::live::Live;
+use crate::refused_keys::{RefusedKeyCounts, RefusedKeys};
 
 /// The settings of the API.
 #[derive(Debug, Clone)]
@@ -25,12 +28,23 @@ pub struct Settings {
     pub bounds: Bounds,
     /// What customers are told of the gateway's addresses.
     pub endpoints: Endpoints,
+    /// The origins whose pages may call from a browser.
+    pub cors_origins: Origins,
+    /// The fronts whose `X-Forwarded-For` says whom a call comes from.
+    pub forwarded_from: Vec<Cidr>,
 }
 
 impl Settings {
     /// The usual settings with this operator's token.
     pub fn new(admin_token: AdminToken) -> Self {
-        Self { admin_token, calls_per_minute: 0, bounds: Bounds::default(), endpoints: Endpoints::default() }
+        Self {
+            admin_token,
+            calls_per_minute: 0,
+            bounds: Bounds::default(),
+            endpoints: Endpoints::default(),
+            cors_origins: Origins::default(),
+            forwarded_from: Vec::new(),
+        }
     }
 }
 
@@ -78,6 +92,7 @@ pub struct ApiState {
     pub(crate) core: Core,
     pub(crate) live: Arc<dyn Live>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) refused_keys: Arc<RefusedKeys>,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -85,7 +100,13 @@ impl ApiState {
     /// Puts together the jobs, the live view of the gateways and the settings.
     pub fn new(core: Core, live: Arc<dyn Live>, settings: Settings) -> Self {
         let limits = Limits::new(settings.calls_per_minute);
-        Self { core, live, limits: Arc::new(limits), settings: Arc::new(settings) }
+        let refused_keys = Arc::new(RefusedKeys::default());
+        Self { core, live, limits: Arc::new(limits), refused_keys, settings: Arc::new(settings) }
+    }
+
+    /// Returns how many keys were refused since the process started.
+    pub fn refused_keys(&self) -> RefusedKeyCounts {
+        self.refused_keys.counts()
     }
 }
 

@@ -18,6 +18,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use tollgate_api::ApiState;
 use tollgate_store::Db;
 
 /// Whether the process should be sent work.
@@ -183,6 +184,21 @@ pub fn of_db(db: &Db) -> Source {
                 stats.queued as u64,
             ),
         ]
+    })
+}
+
+/// What the API refused.
+pub fn of_api(state: &ApiState) -> Source {
+    let state = state.clone();
+    Box::new(move || {
+        let refused = state.refused_keys();
+        let values = [("customer", refused.customer), ("operator", refused.operator)];
+        vec![Reading {
+            name: "api_refused_keys",
+            help: "API keys and operator's tokens that were presented and are not valid, by whose calls they came with",
+            kind: Kind::Counter,
+            values: values.map(|(calls, count)| (vec![("calls", calls.to_owned())], count)).into(),
+        }]
     })
 }
 

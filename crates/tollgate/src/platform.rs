@@ -104,7 +104,12 @@ impl Platform {
             inherited.close();
         }
         let readiness = Readiness::default();
+        let api_state = roles.api.then(|| {
+            let live: Arc<dyn Live> = gateway.as_ref().map_or(Arc::new(NoGateway), GatewayRole::live);
+            ApiState::new(core.clone(), live, api_settings(settings, &admin_token, &addresses))
+        });
         let mut sources = vec![metrics::of_db(core.db())];
+        sources.extend(api_state.as_ref().map(metrics::of_api));
         sources.extend(gateway.as_ref().map(GatewayRole::metrics));
         let port = metrics::router(readiness.clone(), Some(core.db().clone()), sources);
         base.serve(
@@ -113,11 +118,8 @@ impl Platform {
             ServeLimits { connections: METRICS_CONNECTIONS, ..ServeLimits::default() },
         );
         let mut played = Group::new();
-        if roles.api {
-            let live: Arc<dyn Live> = gateway.as_ref().map_or(Arc::new(NoGateway), GatewayRole::live);
-            let settings = api_settings(settings, &admin_token, &addresses);
-            let router = tollgate_api::router(ApiState::new(core.clone(), live, settings));
-            played.serve(api, &router, ServeLimits::default());
+        if let Some(state) = api_state {
+            played.serve(api, &tollgate_api::router(state), ServeLimits::default());
         }
         if roles.worker {
             let stopped = played.stopped.clone();
@@ -215,6 +217,8 @@ fn api_settings(settings: &Settings, token: &Token, addresses: &Addresses) -> to
     let mut api = tollgate_api::Settings::new(tollgate_api::AdminToken::new(secret.expose_secret()));
     api.calls_per_minute = settings.api.rate_limit;
     api.endpoints = endpoints(settings, addresses);
+    api.cors_origins = settings.api.cors_origins.0.clone();
+    api.forwarded_from = settings.api.forwarded_from.0.clone();
     api
 }
 

@@ -1,5 +1,6 @@
 //! The API on a real store, in one process: what every test here starts from.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,6 +24,8 @@ pub(crate) const ADMIN: &str = "operator-token";
 /// The API with nobody in it yet.
 pub(crate) struct Api {
     router: Router,
+    /// What the router was made of.
+    pub(crate) state: ApiState,
     /// What the calls are answered from.
     pub(crate) core: Core,
     /// Its clock.
@@ -60,6 +63,35 @@ impl Answer {
     }
 }
 
+/// What was answered, byte for byte.
+#[derive(Debug)]
+pub(crate) struct RawAnswer {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl RawAnswer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn varies(&self, name: &str) -> bool {
+        self.headers.get_all("vary").iter().any(|value| value == name)
+    }
+
+    /// The body without its compression.
+    pub(crate) fn unpacked(&self) -> Vec<u8> {
+        let mut plain = Vec::new();
+        match self.header("content-encoding") {
+            "gzip" => flate2::read::GzDecoder::new(&*self.bytes).read_to_end(&mut plain).map(drop).unwrap(),
+            "zstd" => plain = zstd::stream::decode_all(&*self.bytes).unwrap(),
+            other => panic!("not compressed: {other:?}"),
+        }
+        plain
+    }
+}
+
 impl Api {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -76,8 +108,9 @@ impl Api {
         core.employ(Arc::new(IdleCourier));
         let mut settings = Settings::new(AdminToken::new(ADMIN));
         change(&mut settings);
-        let router = tollgate_api::router(ApiState::new(core.clone(), Arc::new(OneGateway), settings));
-        Self { router, core, clock, _folder: folder }
+        let state = ApiState::new(core.clone(), Arc::new(OneGateway), settings);
+        let router = tollgate_api::router(state.clone());
+        Self { router, state, core, clock, _folder: folder }
     }
 
     pub(crate) fn router(&self) -> Router {
@@ -92,6 +125,14 @@ impl Api {
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         Answer { status: parts.status, headers: parts.headers, body, text }
+    }
+
+    /// Makes a call exactly as it is given, and leaves the answer as it is.
+    pub(crate) async fn raw(&self, request: Request<Body>) -> RawAnswer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 4 << 20).await.unwrap().to_vec();
+        RawAnswer { status: parts.status, headers: parts.headers, bytes }
     }
 
     pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {

@@ -5,6 +5,7 @@
 
 mod common;
 mod contract;
+mod logging;
 mod notices;
 mod plumbing;
 mod rights;

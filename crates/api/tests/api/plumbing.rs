@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, StatusCode};
 use hyper::body::{self as http_body, Frame};
 use serde_json::json;
+use tollgate_api::Origins;
 use tower::ServiceExt;
 
 use crate::common::{ADMIN, Answer, Api, request};
@@ -17,8 +18,15 @@ use crate::common::{ADMIN, Answer, Api, request};
 #[tokio::test]
 async fn an_unknown_path_is_answered_in_the_envelope() {
     let api = Api::new().await;
-    for path in ["/", "/api", "/api/users/nothing", "/api/users/me/info/", "/docs/nothing", "/api/users/%ff"]
-    {
+    for path in [
+        "/",
+        "/api",
+        "/api/users/nothing",
+        "/api/users/me/info//",
+        "/api/",
+        "/docs/nothing",
+        "/api/users/%ff",
+    ] {
         let answer = api.get("x", path).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, 40400), "{path}");
         assert!(answer.body.as_object().unwrap().contains_key("data"), "{path}");
@@ -33,17 +41,21 @@ async fn only_documented_methods_act_and_allow_names_them() {
     let purchase =
         format!("/api/users/traffic/packages/purchase?traffic_package_id={offer}&payment_type=wallet_only");
     let cases = [
-        (purchase.as_str(), "GET, POST"),
-        ("/api/users/proxy/delete-whitelist?id=1", "GET, POST"),
-        ("/api/users/me/info", "GET"),
-        ("/api/users/subuser/create", "POST"),
-        ("/api/users/subuser/1", "GET"),
-        ("/openapi.json", "GET"),
-        ("/docs/", "GET"),
+        (purchase.as_str(), "GET, POST, OPTIONS"),
+        ("/api/users/proxy/delete-whitelist?id=1", "GET, POST, OPTIONS"),
+        ("/api/users/me/info", "GET, HEAD, OPTIONS"),
+        ("/api/users/subuser/create", "POST, OPTIONS"),
+        ("/api/users/subuser/1", "GET, HEAD, OPTIONS"),
+        ("/api/admin/accounts", "GET, HEAD, POST, OPTIONS"),
+        ("/openapi.json", "GET, HEAD, OPTIONS"),
+        ("/docs/", "GET, HEAD, OPTIONS"),
     ];
-    let undocumented = ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"];
+    let undocumented = ["HEAD", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"];
     for (path, allow) in cases {
-        for method in undocumented {
+        let options = api.send(request(Method::OPTIONS, path).body(Body::empty()).unwrap()).await;
+        assert_eq!((options.code(), options.header("allow")), (0, allow), "{path}");
+        assert_eq!(options.header("access-control-allow-origin"), "", "{path}");
+        for method in undocumented.into_iter().filter(|method| !allow.contains(method)) {
             let request = request(Method::from_bytes(method.as_bytes()).unwrap(), path);
             let answer = api.send(request.header("x-api-key", &key).body(Body::empty()).unwrap()).await;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
@@ -53,6 +65,119 @@ async fn only_documented_methods_act_and_allow_names_them() {
     }
     let wallet = api.get(&key, "/api/users/wallet/info").await;
     assert_eq!(wallet.data()["balance"], 10_000, "HEAD bought something");
+}
+
+#[tokio::test]
+async fn one_slash_at_the_end_of_a_path_is_taken() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    let id = api.sub_account(&key, "ann.one").await;
+    assert_eq!(api.get(&key, "/api/users/me/info/").await.data()["username"], "ann");
+    assert_eq!(api.get(&key, &format!("/api/users/subuser/{id}/")).await.data()["id"], id);
+    assert_eq!(api.get(&key, "/api/users/subuser/list/?user_name=none").await.data()["total"], 0);
+    let change = json!({ "id": id, "remark": "x" });
+    assert_eq!(api.post(&key, "/api/users/subuser/update/", change).await.code(), 0);
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    for name in ["one.a", "two.b", "three.c"] {
+        api.sub_account(&key, name).await;
+    }
+    for path in [
+        "/api/users/me/info",
+        "/api/users/subuser/list?page_size=2",
+        "/api/users/subuser/99",
+        "/openapi.json",
+    ] {
+        for encoding in ["identity", "gzip"] {
+            let ask = |method| {
+                let asked =
+                    request(method, path).header("x-api-key", &key).header("accept-encoding", encoding);
+                api.raw(asked.body(Body::empty()).unwrap())
+            };
+            let (get, head) = (ask(Method::GET).await, ask(Method::HEAD).await);
+            assert_eq!((head.status, head.bytes.len()), (get.status, 0), "{path} {encoding}");
+            assert_eq!(head.header("content-length"), get.bytes.len().to_string(), "{path} {encoding}");
+            for name in ["content-type", "content-encoding", "vary", "content-language"] {
+                assert_eq!(head.header(name), get.header(name), "{path} {encoding} {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_call_and_no_others() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    let ask = async |api: &Api, method: Method, origin: &str| {
+        let asked = request(method, "/api/users/me/info").header("x-api-key", &key).header("origin", origin);
+        api.send(asked.header("access-control-request-method", "GET").body(Body::empty()).unwrap()).await
+    };
+    let page = "https://panel.example.com";
+    for method in [Method::GET, Method::OPTIONS] {
+        let answer = ask(&api, method, page).await;
+        let names = answer.headers.keys().map(|name| name.as_str());
+        assert!(!names.into_iter().any(|name| name.starts_with("access-control")), "off by default");
+    }
+    let listed = Origins::Listed(vec![page.to_owned()]);
+    for (origins, allowed) in [(listed, page), (Origins::Any, "*")] {
+        let api = Api::with(|settings| settings.cors_origins = origins).await;
+        let answer = ask(&api, Method::GET, page).await;
+        assert_eq!(answer.header("access-control-allow-origin"), allowed);
+        assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
+        let before = ask(&api, Method::OPTIONS, page).await;
+        assert_eq!(before.status, StatusCode::OK);
+        assert_eq!(before.header("access-control-allow-origin"), allowed);
+        assert_eq!(before.header("access-control-allow-methods"), "GET, HEAD, OPTIONS");
+        assert!(before.header("access-control-allow-headers").contains("x-api-key"));
+        assert_eq!(answer.header("access-control-allow-credentials"), "");
+        assert_eq!(before.header("access-control-allow-credentials"), "");
+        let other = ask(&api, Method::GET, "https://panel.example.com.evil.test").await;
+        assert_eq!(other.header("access-control-allow-origin"), if allowed == "*" { "*" } else { "" });
+        let varies = answer.headers.get_all("vary").iter().any(|value| value == "origin");
+        assert_eq!(varies, allowed != "*", "a cache must not give one origin's answer to another");
+    }
+}
+
+#[tokio::test]
+async fn large_answers_without_secrets_are_compressed_as_asked() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    for host in 1..=9 {
+        let entry = json!({ "ip": format!("203.0.113.{host}"), "remark": "r".repeat(200) });
+        api.post(&key, "/api/users/proxy/add-whitelist", entry).await.data();
+    }
+    for number in 0..9 {
+        api.sub_account(&key, &format!("ann.{number}")).await;
+    }
+    let ask = async |path: &str, encoding: &str| {
+        let asked = request(Method::GET, path).header("x-api-key", &key);
+        api.raw(asked.header("accept-encoding", encoding).body(Body::empty()).unwrap()).await
+    };
+    let list = "/api/users/proxy/whitelist";
+    let plain = ask(list, "identity").await;
+    assert_eq!((plain.header("content-encoding"), plain.varies("accept-encoding")), ("", true));
+    assert!(plain.varies("accept-language") && plain.bytes.len() > 1024);
+    for (asked, coding) in
+        [("gzip, deflate, br", "gzip"), ("gzip, zstd", "zstd"), ("gzip;q=1, zstd;q=0.1", "gzip")]
+    {
+        let packed = ask(list, asked).await;
+        assert_eq!((packed.header("content-encoding"), packed.status), (coding, StatusCode::OK), "{asked}");
+        assert!(packed.bytes.len() < plain.bytes.len() / 2);
+        assert_eq!(packed.unpacked(), plain.bytes);
+    }
+    for asked in ["br", "*;q=0", "identity;q=0", "gzip;q=0"] {
+        let answer = ask(list, asked).await;
+        assert_eq!((answer.status, &answer.bytes), (StatusCode::OK, &plain.bytes), "{asked}");
+    }
+    let small = ask("/api/users/proxy/whitelist?page_size=1", "gzip").await;
+    assert_eq!((small.header("content-encoding"), small.varies("accept-encoding")), ("", true));
+    let secret = ask("/api/users/subuser/list", "gzip").await;
+    assert!(secret.bytes.len() > 1024);
+    assert_eq!(secret.header("content-encoding"), "", "it holds passwords beside remarks");
 }
 
 #[tokio::test]

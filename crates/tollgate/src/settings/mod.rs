@@ -16,8 +16,8 @@ use tollgate_store::DbUrl;
 
 pub use layers::{CONFIG_VARIABLE, Layers, Origin, SettingsError, environment_name};
 pub use value::{
-    AdminToken, HostPort, Hosts, Listen, LogFormat, LogLevel, MasterKey, NameServers, Password, Ports,
-    Ranges, Roles, SmtpSecurity, Value, ZoneName,
+    AdminToken, CorsOrigins, HostPort, Hosts, Listen, LogFormat, LogLevel, MasterKey, NameServers, Password,
+    Ports, Ranges, Roles, SmtpSecurity, Value, ZoneName,
 };
 
 /// A setting, as lists and pages show it.
@@ -106,6 +106,13 @@ section! {
         allow_private_whitelist: bool = "false",
         /// Requests a minute for each key; 0 = no limit.
         rate_limit: u32 = "600",
+        /// Origins whose pages may call the API from a browser (CORS), such as
+        /// `https://panel.example.com`, separated by commas; `*` = every one. Cookies are never
+        /// part of it.
+        cors_origins: CorsOrigins = "",
+        /// Addresses of fronts (reverse proxies) whose `X-Forwarded-For` says whom a call comes
+        /// from: for the log, and for the limit on failed logins. Nobody else is believed.
+        forwarded_from: Ranges = "",
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretBox, SecretString};
+use tollgate_api::Origins;
 use tollgate_gateway::Target;
 use tollgate_store::DbUrl;
 use tollgate_types::{Cidr, Zone};
@@ -177,6 +178,43 @@ impl Value for Ranges {
     fn show(&self) -> String {
         join(&self.0)
     }
+}
+
+/// Origins of web pages, separated by commas, or `*` for every one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CorsOrigins(pub Origins);
+
+impl Value for CorsOrigins {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "must be origins separated by commas (for example https://panel.example.com,http://localhost:3000), \
+             without a path, or *"
+                .to_owned()
+        };
+        let listed: Vec<String> = list(text, &wrong())?;
+        match listed.as_slice() {
+            [] => Ok(Self(Origins::None)),
+            [any] if any == "*" => Ok(Self(Origins::Any)),
+            _ if listed.iter().all(|one| is_origin(one)) => Ok(Self(Origins::Listed(listed))),
+            _ => Err(wrong()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match &self.0 {
+            Origins::None => String::new(),
+            Origins::Any => "*".to_owned(),
+            Origins::Listed(listed) => join(listed),
+        }
+    }
+}
+
+/// Whether a text is `scheme://host` or `scheme://host:port`.
+fn is_origin(text: &str) -> bool {
+    let fits = |text: &str, more: &[u8]| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b))
+    };
+    text.split_once("://").is_some_and(|(scheme, host)| fits(scheme, b"+-.") && fits(host, b"-._:[]"))
 }
 
 /// Names with fixed addresses: `name=address`, separated by commas. A name may come several times.
@@ -491,6 +529,14 @@ mod tests {
         assert_eq!(round_trip::<HostPort>("example.com"), None);
         assert_eq!(round_trip::<Hosts>("A.b=::1,c=1.2.3.4").as_deref(), Some("a.b=::1,c=1.2.3.4"));
         assert_eq!(round_trip::<Option<IpAddr>>("2001:db8::1").as_deref(), Some("2001:db8::1"));
+        assert_eq!(
+            round_trip::<CorsOrigins>("https://a.example, http://[::1]:3000").as_deref(),
+            Some("https://a.example,http://[::1]:3000")
+        );
+        assert_eq!(round_trip::<CorsOrigins>("*").as_deref(), Some("*"));
+        for wrong in ["https://a.example/", "a.example", "*,https://a.example", "null", "://a"] {
+            assert_eq!(round_trip::<CorsOrigins>(wrong), None, "{wrong}");
+        }
         assert_eq!(round_trip::<Ports>("25,465").as_deref(), Some("25,465"));
         assert_eq!(round_trip::<Roles>("gateway, api").as_deref(), Some("api,gateway"));
         assert_eq!(
