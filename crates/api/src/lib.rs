@@ -28,6 +28,7 @@ mod refused_keys;
 mod request_id;
 mod serve;
 mod state;
+mod untold;
 mod words;
 
 use std::sync::Arc;
@@ -50,14 +51,15 @@ pub use state::{AdminToken, ApiState, Bounds, Settings};
 pub fn router(state: ApiState) -> Router {
     let document = openapi();
     let methods = Arc::new(methods::Methods::of(&document));
-    let (settings, origins) = (state.settings.clone(), Arc::new(state.settings.cors_origins.clone()));
+    let surroundings = Arc::new(plumbing::Surroundings::new(&state.settings));
+    let origins = Arc::new(state.settings.cors_origins.clone());
     let calls: Router<ApiState> = openapi::calls().into();
     let calls = calls
         .with_state(state)
         .merge(docs::pages(document))
         .fallback(plumbing::no_such_call)
         .layer(from_fn_with_state(methods, plumbing::only_documented_methods))
-        .layer(from_fn_with_state(settings, plumbing::around))
+        .layer(from_fn_with_state(surroundings, plumbing::around))
         .layer(from_fn(compression::compress))
         .layer(from_fn_with_state(origins, cors::share))
         .layer(from_fn(methods::head_as_get));

@@ -15,6 +15,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tollgate_types::Cidr;
 
 use crate::callers::{CallerSlot, KnownCaller};
 use crate::client_address::ClientAddress;
@@ -25,19 +26,34 @@ use crate::language;
 use crate::methods::{Methods, SentMethod};
 use crate::request_id::RequestId;
 use crate::state::Settings;
+use crate::untold::Untold;
 
-/// Everything that happens around a call. `settings`: whose word on a caller's address is taken.
+/// What the calls of a process have in common around them.
+pub(crate) struct Surroundings {
+    /// Whose word on a caller's address is taken.
+    fronts: Vec<Cidr>,
+    /// Calls that cannot be done just now, as long as the log has not said so.
+    waiting: Arc<Untold<()>>,
+}
+
+impl Surroundings {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self { fronts: settings.forwarded_from.clone(), waiting: Arc::default() }
+    }
+}
+
+/// Everything that happens around a call.
 pub(crate) async fn around(
-    State(settings): State<Arc<Settings>>,
+    State(surroundings): State<Arc<Surroundings>>,
     path: Option<MatchedPath>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let (started, language) = (Instant::now(), language::preferred(request.headers()));
-    let call = Call::new(&mut request, path, &settings);
+    let call = Call::new(&mut request, path, &surroundings.fronts);
     let mut response = caught(next.run(request)).await;
     if let Some(error) = fault_of(&mut response) {
-        call.log_fault(&error);
+        call.log_fault(&error, &surroundings.waiting);
         response = say(&error, language, call.id.as_str());
         response.headers_mut().insert(CONTENT_LANGUAGE, HeaderValue::from_static(language.tag()));
     }
@@ -59,10 +75,9 @@ struct Call {
 }
 
 impl Call {
-    fn new(request: &mut Request, path: Option<MatchedPath>, settings: &Settings) -> Self {
+    fn new(request: &mut Request, path: Option<MatchedPath>, fronts: &[Cidr]) -> Self {
         let sent = request.extensions().get::<SentMethod>();
         let method = sent.map_or(request.method(), |SentMethod(sent)| sent).clone();
-        let fronts = &settings.forwarded_from;
         let client = ClientAddress::of(request.extensions(), request.headers(), fronts);
         let caller = CallerSlot::default();
         request.extensions_mut().insert(caller.clone());
@@ -88,14 +103,18 @@ impl Call {
         }
     }
 
-    fn log_fault(&self, error: &ApiError) {
+    /// A defect is a line of its own. That something is away is said once, and when it is over; what it is to this
+    /// call, at `debug`.
+    fn log_fault(&self, error: &ApiError, waiting: &Arc<Untold<()>>) {
         let (id, client, (account, operator)) = (self.id.as_str(), self.client.0, self.caller());
         match error {
             ApiError::Internal(text) => {
                 tracing::error!(request_id = id, %client, account, operator, error = text, "a call failed");
             }
             ApiError::Unavailable(text) => {
-                tracing::warn!(request_id = id, %client, account, operator, error = text, "a call had to wait");
+                tracing::debug!(request_id = id, %client, account, operator, error = text, "a call has to wait");
+                let text = text.clone();
+                waiting.note((), move |count| tell_of_waiting(&text, count));
             }
             _ => {}
         }
@@ -108,6 +127,13 @@ impl Call {
             request_id = self.id.as_str(), client = %self.client.0, account, operator, method = %self.method,
             path = self.path(), status = status.as_u16(), micros = took.as_micros()
         );
+    }
+}
+
+fn tell_of_waiting(error: &str, count: u64) {
+    match count {
+        0 => tracing::info!("no call had to wait for a minute"),
+        _ => tracing::warn!(error, count, "calls have to wait"),
     }
 }
 
@@ -210,7 +236,10 @@ mod tests {
         let router: axum::Router = axum::Router::new()
             .route("/panic", get(async || -> &'static str { panic!("secret") }))
             .route("/fine", get(async || "fine"))
-            .layer(from_fn_with_state(Arc::new(Settings::new(AdminToken::new(""))), around));
+            .layer(from_fn_with_state(
+                Arc::new(Surroundings::new(&Settings::new(AdminToken::new("")))),
+                around,
+            ));
         let ask = |path: &str| router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
         let failed = ask("/panic").await.unwrap();
         assert_eq!(failed.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -127,6 +127,19 @@ async fn refused_keys_are_counted_and_told_of_once_a_minute_for_each_address() {
 }
 
 #[tokio::test]
+async fn that_the_database_is_away_is_said_once() {
+    let api = Api::new().await;
+    let (_, key) = api.account("ann", 0).await;
+    api.core.db().close().await;
+    let (lines, _guard) = Lines::listen();
+    for _ in 0..20 {
+        assert_eq!(call(&api, "198.51.100.7:1", "", &key, ME).await, 50300);
+    }
+    let warned = lines.take().into_iter().filter(|line| line.starts_with("WARN")).count();
+    assert_eq!(warned, 1);
+}
+
+#[tokio::test]
 async fn failed_logins_are_limited_by_the_client_behind_a_front() {
     let api = Api::with(|settings| {
         settings.calls_per_minute = 2;
