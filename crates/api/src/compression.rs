@@ -87,6 +87,7 @@ fn is_worth_it(response: &Response) -> bool {
 /// The answer with its body compressed; as it is where that fails.
 async fn compressed(response: Response, coding: Coding) -> Response {
     let (mut parts, body) = response.into_parts();
+    // A body whose size is known is in memory: taking it out cannot fail.
     let plain = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let packing = plain.clone();
     let packed = tokio::task::spawn_blocking(move || coding.pack(&packing)).await;

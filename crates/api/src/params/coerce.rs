@@ -192,10 +192,11 @@ impl Given {
         }
     }
 
-    /// A text. One with a NUL in it, which no database keeps, holds a wrong character.
+    /// A text. One with a NUL in it, which no database keeps, holds a wrong character, and so does one with U+FFFD: that
+    /// stands for bytes of a form that are not UTF-8, and are lost.
     fn text(self) -> Result<String, Broken> {
         match self.0 {
-            Value::String(text) if text.contains('\0') => Err(Broken::rule(Rule::Characters)),
+            Value::String(text) if text.contains(['\0', '\u{fffd}']) => Err(Broken::rule(Rule::Characters)),
             Value::String(text) => Ok(text),
             _ => Err(Broken::rule(Rule::WrongType)),
         }
@@ -414,7 +415,9 @@ mod tests {
     #[test]
     fn texts_and_truths() {
         assert_eq!(with("name", json!(5)), Err((Some("name"), Rule::WrongType)));
-        assert_eq!(with("name", json!("a\0b")), Err((Some("name"), Rule::Characters)));
+        for wrong in ["a\0b", "a\u{fffd}"] {
+            assert_eq!(with("name", json!(wrong)), Err((Some("name"), Rule::Characters)));
+        }
         for (given, expected) in [(json!(true), true), (json!("true"), true), (json!("0"), false)] {
             assert_eq!(with("hot", given).unwrap().hot, Some(expected));
         }

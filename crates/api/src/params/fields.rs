@@ -94,9 +94,10 @@ impl Fields {
     /// A whole number among them; `None` where it is not there.
     ///
     /// # Errors
-    /// It is something else.
+    /// It is something else, or came twice.
     pub(super) fn integer(&self, name: &'static str) -> Result<Option<i64>, ApiError> {
         match self.values.get(name) {
+            _ if self.repeated.contains(name) => Err(ApiError::Unreadable(Unreadable::Twice(name))),
             None => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(value) => coerce::integer(name, value.clone()).map(Some),

@@ -72,7 +72,6 @@ async fn collect(request: Request, bounds: Bounds) -> Result<Fields, ApiError> {
     let (mut parts, body) = request.into_parts();
     let body = body::read(&parts.headers, body, bounds).await?;
     let query = Fields::from_form(parts.uri.query().unwrap_or_default().as_bytes());
-    let fields = if parts.method == Method::POST { body.or(query) } else { query.or(body) };
-    path::agrees(&mut parts, &fields).await?;
-    Ok(fields)
+    path::agrees(&mut parts, [&query, &body]).await?;
+    Ok(if parts.method == Method::POST { body.or(query) } else { query.or(body) })
 }

@@ -22,15 +22,14 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
-/// Looks whether the parameters name the id in the path, and another one.
+/// Looks whether the parameters name another id than the one in the path. `places`: where they came from, each
+/// of which is looked at, whichever wins.
 ///
 /// # Errors
 /// They do: it is anybody's guess which one is meant.
-pub(super) async fn agrees(parts: &mut Parts, fields: &Fields) -> Result<(), ApiError> {
-    match id_in(parts).await? {
-        Some((field, id)) => check(field, id, fields),
-        None => Ok(()),
-    }
+pub(super) async fn agrees(parts: &mut Parts, places: [&Fields; 2]) -> Result<(), ApiError> {
+    let Some((field, id)) = id_in(parts).await? else { return Ok(()) };
+    places.into_iter().try_for_each(|fields| check(field, id, fields))
 }
 
 /// The id in the path and its name; `None` where there is none.

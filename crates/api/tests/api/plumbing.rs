@@ -284,6 +284,9 @@ async fn a_post_call_takes_json_forms_and_its_query_and_the_body_wins() {
         let answer = api.send(form(media, r#"{"ip":"203.0.113.10"}"#)).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::UNSUPPORTED_MEDIA_TYPE, 41500), "{media:?}");
     }
+    // "中" in GBK, escaped: whatever it was meant to be is lost, and not stored.
+    let lost = api.send(form("application/x-www-form-urlencoded", "ip=203.0.113.12&remark=%D6%D0")).await;
+    assert_eq!((lost.code(), &lost.body["data"]["field"]), (40000, &json!("remark")));
     let german = api.send(form("application/json; charset=GBK", "{\"ip\":\"\u{e4}\"}")).await;
     assert!(german.message().contains("UTF-8"), "{}", german.message());
     let packed = request(Method::POST, path).header("x-api-key", &key).header("content-encoding", "gzip");
@@ -373,13 +376,9 @@ async fn what_is_asked_by_another_name_or_twice_is_not_quietly_something_else() 
     let dates = "start_date=2026-03-01&end_date=2026-03-01";
     let trend = format!("/api/users/traffic/{one}/trend?{dates}");
     let record = format!("/api/users/subuser/{one}");
-    for (path, same) in [(format!("{trend}&"), true), (format!("{record}?"), true)] {
+    for path in [format!("{trend}&"), format!("{record}?")] {
         for field in ["subuser_id", "id"] {
-            assert_eq!(
-                api.get(&key, &format!("{path}{field}={one}")).await.code(),
-                0,
-                "{path}{field} {same}"
-            );
+            assert_eq!(api.get(&key, &format!("{path}{field}={one}")).await.code(), 0, "{path}{field}");
             let other = api.get(&key, &format!("{path}{field}={two}")).await;
             assert_eq!((other.code(), &other.body["data"]["field"]), (40000, &json!(field)), "{path}{field}");
         }
@@ -387,6 +386,11 @@ async fn what_is_asked_by_another_name_or_twice_is_not_quietly_something_else() 
     let body = format!("{{\"subuser_id\": {two}}}");
     assert_eq!(api.send_json(Method::GET, &key, &record, &body).await.code(), 40000);
     assert_eq!(api.send_json(Method::GET, &key, &trend, &body).await.code(), 40000);
+    // The query string wins, but that is no reason to pass over another id in the body.
+    let both = format!("{record}?subuser_id={one}");
+    assert_eq!(api.send_json(Method::GET, &key, &both, &body).await.code(), 40000);
+    let twice = format!("{record}?subuser_id={one}&subuser_id={two}");
+    assert_eq!(api.get(&key, &twice).await.code(), 40000);
     let update = json!({ "id": one, "subuser_id": two, "remark": "x" });
     assert_eq!(api.post(&key, "/api/users/subuser/update", update).await.code(), 40000);
     let update = json!({ "id": one, "subuser_id": one, "remark": "x" });
