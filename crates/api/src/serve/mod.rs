@@ -4,6 +4,7 @@ mod hearing;
 mod peer;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt;
+
+use crate::untold::Untold;
 
 pub(crate) use hearing::Receipt;
 pub(crate) use peer::Peer;
@@ -69,11 +72,12 @@ pub async fn serve(
 ) {
     let room = Arc::new(Semaphore::new(limits.connections));
     let (stop, stopping) = watch::channel(());
+    let failures = Arc::new(Untold::default());
     let mut shutdown = pin!(shutdown);
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            (stream, peer, place) = accept(&listener, &room) => {
+            (stream, peer, place) = accept(&listener, &room, &failures) => {
                 tokio::spawn(connection(stream, peer, router.clone(), limits, stopping.clone(), place));
             }
         }
@@ -93,16 +97,24 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    failures: &Arc<Untold<()>>,
 ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
     let place = room.clone().acquire_owned().await.ok();
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, place),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept");
+                failures.note((), move |count| tell_of_failures(&error, count));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+fn tell_of_failures(error: &io::Error, count: u64) {
+    match count {
+        0 => tracing::info!("connections were accepted for a minute without a failure"),
+        _ => tracing::warn!(%error, count, "cannot accept"),
     }
 }
 
