@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::proto::rr::Name;
 use tokio::time::timeout;
 use tollgate_types::alternate_families;
 
@@ -48,8 +49,10 @@ impl Resolver {
             return Ok(alternate_families(addresses.iter().copied().take(MAX_ADDRESSES)));
         }
         let system = self.system.as_ref().ok_or(Unresolved)?;
-        // The final dot keeps the machine's own search list out of customers' names.
-        let lookup = system.lookup_ip(format!("{name}."));
+        // An absolute name, so that the machine's own search list stays out of customers' names, and
+        // label by label: read as text, underscores within a label would be refused.
+        let name = Name::from_labels(name.split('.').map(str::as_bytes)).map_err(|_| Unresolved)?;
+        let lookup = system.lookup_ip(name);
         let found = timeout(DNS_TIMEOUT, lookup).await.map_err(|_| Unresolved)?.map_err(|_| Unresolved)?;
         let addresses = alternate_families(found.iter().take(MAX_ADDRESSES));
         if addresses.is_empty() { Err(Unresolved) } else { Ok(addresses) }

@@ -213,7 +213,8 @@ impl GatewayLive {
             Traffic::Static(id, static_type) => (Some(id), like(static_type)),
         };
         let directory = self.core.directory().borrow().clone();
-        let renamed = view.info.sub_account.and_then(|id| directory.sub_account_names.get(&id));
+        let renamed =
+            view.info.sub_account.and_then(|id| directory.sub_account(id)).map(|entry| &entry.username);
         LiveConnection {
             id: view.id,
             account: view.info.account,

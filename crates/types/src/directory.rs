@@ -3,6 +3,7 @@
 //! A new picture shares almost everything with the one before, so that publishing one change among
 //! a hundred thousand sub-accounts costs microseconds.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -61,9 +62,9 @@ pub struct Directory {
     pub password_key: PasswordKey,
     /// Every account.
     pub accounts: HashMap<AccountId, AccountEntry>,
-    /// Every sub-account, by exact user name.
+    /// Every sub-account, by its user name in lower case.
     pub sub_accounts: HashMap<Arc<str>, Arc<SubAccountEntry>>,
-    /// The user name of every sub-account, by id.
+    /// The user name in lower case of every sub-account, by id.
     pub sub_account_names: HashMap<SubAccountId, Arc<str>>,
     /// Every listed address, in canonical form (an IPv4-mapped IPv6 address is the IPv4 one).
     pub whitelist: HashMap<IpAddr, WhitelistEntry>,
@@ -124,8 +125,12 @@ impl Directory {
             }
             DirectoryChange::SubAccount(entry) => {
                 self.forget_sub_account(entry.id);
-                self.sub_account_names.insert(entry.id, entry.username.clone());
-                self.sub_accounts.insert(entry.username.clone(), Arc::new(entry));
+                let key: Arc<str> = match without_case(&entry.username) {
+                    Cow::Borrowed(_) => entry.username.clone(),
+                    Cow::Owned(key) => key.into(),
+                };
+                self.sub_account_names.insert(entry.id, key.clone());
+                self.sub_accounts.insert(key, Arc::new(entry));
             }
             DirectoryChange::SubAccountGone(id) => self.forget_sub_account(id),
             DirectoryChange::Whitelist(address, entry) => {
@@ -147,6 +152,11 @@ impl Directory {
     /// The sub-account of that id, where there is one.
     pub fn sub_account(&self, id: SubAccountId) -> Option<&Arc<SubAccountEntry>> {
         self.sub_accounts.get(self.sub_account_names.get(&id)?)
+    }
+
+    /// Returns the sub-account with this user name, in upper or lower case.
+    pub fn sub_account_named(&self, name: &str) -> Option<&Arc<SubAccountEntry>> {
+        self.sub_accounts.get(&*without_case(name))
     }
 
     /// The listed entry that admits this peer, whichever way its address is spelled.
@@ -176,7 +186,10 @@ impl Directory {
 
     fn forget_sub_account(&mut self, id: SubAccountId) {
         if let Some(name) = self.sub_account_names.remove(&id) {
-            self.sub_accounts.remove(&name);
+            // The name may have been given to another sub-account in the same breath.
+            if self.sub_accounts.get(&name).is_some_and(|entry| entry.id == id) {
+                self.sub_accounts.remove(&name);
+            }
         }
     }
 
@@ -187,6 +200,16 @@ impl Directory {
                 self.whitelist.remove(&address);
             }
         }
+    }
+}
+
+/// Returns the form of a proxy user name under which it is looked up: in lower case, because names are
+/// unique without regard to case. A name that is in lower case already is not copied.
+pub fn without_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
     }
 }
 

@@ -23,7 +23,9 @@ pub use address::{alternate_families, is_public_address};
 pub use cidr::{BadCidr, Cidr};
 pub use clock::{Clock, SystemClock};
 pub use country::{Country, CountryError};
-pub use directory::{AccountEntry, Directory, DirectoryChange, SubAccountEntry, WhitelistEntry};
+pub use directory::{
+    AccountEntry, Directory, DirectoryChange, SubAccountEntry, WhitelistEntry, without_case,
+};
 pub use exit::{Exit, ExitCredentials, ExitKind, Pools, normalise_place};
 pub use id::{
     AccountId, BootId, ConnectionId, EntryId, ExitId, GatewayId, JobId, LeaseId, OfferId, PackageId,

@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
 /// The longest host name, without its trailing dot (RFC 1035 §2.3.4, as text).
 pub const NAME_MAX: usize = 253;
 /// The longest label of a host name.
@@ -22,6 +24,9 @@ pub enum BadTarget {
     /// A user name or password stands before the host.
     #[error("user name and password do not belong in the target")]
     UserInfo,
+    /// A name with characters beyond ASCII that IDNA does not take.
+    #[error("the host name is none that IDNA (UTS 46) takes")]
+    Idna,
     /// Not a host name: too long, an empty label, a character that no host name has.
     #[error("the host name is malformed")]
     Name,
@@ -66,6 +71,25 @@ impl Host {
             return Ok(Self::Ip(address.into()));
         }
         check_name(name).map(|()| Self::Name(name.to_ascii_lowercase()))
+    }
+
+    /// Understands a host as SOCKS carries it: an address as text, in brackets or without, or a name,
+    /// which may be written beyond ASCII. Such a name becomes its `xn--` form as in a browser
+    /// (UTS 46 with the options of the URL standard), and is then judged as if it had been written so.
+    ///
+    /// # Errors
+    /// [`BadTarget`].
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, BadTarget> {
+        if let Some(inside) = bytes.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")) {
+            let address = std::str::from_utf8(inside).ok().and_then(|text| text.parse().ok());
+            return address.map(Self::Ip).ok_or(BadTarget::Address);
+        }
+        if bytes.is_ascii() {
+            return Self::parse(std::str::from_utf8(bytes).map_err(|_| BadTarget::Name)?);
+        }
+        let ascii = Uts46::new().to_ascii(bytes, AsciiDenyList::URL, Hyphens::Allow, DnsLength::Ignore);
+        // What is mapped to nothing is no name, although it was written.
+        Self::parse(ascii.ok().filter(|name| !name.is_empty()).as_deref().ok_or(BadTarget::Idna)?)
     }
 }
 

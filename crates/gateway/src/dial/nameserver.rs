@@ -14,7 +14,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use tokio::time::{Instant, timeout};
 
 use crate::dial::error::ResolveError;
@@ -102,8 +102,10 @@ impl NameServers {
             Family::V4 => RecordType::A,
             Family::V6 => RecordType::AAAA,
         };
-        // The final dot keeps the machine's own search list out of customers' names.
-        match self.lookup(&format!("{name}."), record).await {
+        let Some(name) = absolute(name) else {
+            return Told { addresses: Err(ResolveError::Failed), keep: KEEP_FAILURE };
+        };
+        match self.lookup(&name, record).await {
             Ok(lookup) => {
                 let left = lookup.valid_until().saturating_duration_since(std::time::Instant::now());
                 let addresses = lookup.answers().iter().filter_map(|record| record.data.ip_addr());
@@ -118,12 +120,12 @@ impl NameServers {
 
     /// Asks with EDNS, and without where that is not taken or not answered for a while (RFC 6891 §7).
     /// Servers that answer only without are asked without from then on, for a while.
-    async fn lookup(&self, name: &str, record: RecordType) -> Answered {
+    async fn lookup(&self, name: &Name, record: RecordType) -> Answered {
         if self.plain_lasts() {
-            return self.plain.lookup(name, record).await;
+            return self.plain.lookup(name.clone(), record).await;
         }
-        let mut with = pin!(self.resolver.lookup(name, record));
-        let mut without = pin!(self.plain.lookup(name, record));
+        let mut with = pin!(self.resolver.lookup(name.clone(), record));
+        let mut without = pin!(self.plain.lookup(name.clone(), record));
         match timeout(self.patience, with.as_mut()).await {
             Ok(answer) if !is_edns_not_taken(&answer) => return answer,
             Ok(_) => return self.note(without.await),
@@ -155,6 +157,13 @@ impl NameServers {
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
         self.plain_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the name as a question carries it: absolute, so that the machine's own search list stays out
+/// of customers' names, and label by label as it stands. Read as text, hickory-proto would refuse
+/// underscores within a label and hyphens at its beginning, which hosts do have.
+fn absolute(name: &str) -> Option<Name> {
+    Name::from_labels(name.split('.').map(str::as_bytes)).ok()
 }
 
 fn adjust(options: &mut ResolverOpts, timeout: Duration, at_once: usize) {

@@ -79,6 +79,14 @@ pub(crate) struct TurnedAway {
     pub(crate) failed_login: bool,
 }
 
+impl TurnedAway {
+    /// Whether it is certain who the caller is: the password was right, or the address is listed. The
+    /// caller may then be told why the request is refused.
+    pub(crate) fn is_known(&self) -> bool {
+        self.who.is_some() && !self.failed_login
+    }
+}
+
 pub(crate) fn unknown(detail: &str, failed_login: bool) -> TurnedAway {
     TurnedAway { refusal: Refusal::AuthRequired, detail: detail.to_owned(), who: None, failed_login }
 }

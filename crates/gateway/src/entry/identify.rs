@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tollgate_types::{Clock, Directory, Refusal};
+use tollgate_types::{Clock, Directory, Refusal, without_case};
 use tollgate_wire::username;
 
 use crate::entry::attempts::{Allowed, Attempts, Login};
@@ -40,7 +40,7 @@ pub(crate) async fn identify(
         (Proof::Credentials { user, .. }, Entrance::Metered(_)) => username::name(user),
         (Proof::Credentials { user, .. }, Entrance::Static(_)) => user.as_str(),
     };
-    let login = logins.attempts.login(peer, (name, matches!(entrance, Entrance::Static(_))));
+    let login = logins.attempts.login(peer, (without_case(name), matches!(entrance, Entrance::Static(_))));
     let (answer, delay) = log_in(logins, login, proof, peer, entrance);
     if logins.attempts.hold_back(delay).await {
         logins.stats.logins_delayed.fetch_add(1, Ordering::Relaxed);

@@ -43,7 +43,7 @@ fn by_credentials(
         Ok(user) => user.name.as_str(),
         Err(bad) => bad.name.as_str(),
     };
-    let entry = directory.sub_accounts.get(name);
+    let entry = directory.sub_account_named(name);
     // Tag and compare in any case, against a tag that no password has where there is no such name.
     let tag = directory.password_key.tag(password);
     let known = entry.map_or(PasswordTag::from_slice(&[0; 32]), |entry| Some(entry.password));
@@ -61,7 +61,7 @@ fn by_credentials(
     let payer = Payer { account: entry.account, sub_account: Some(entry.id), proxy_type };
     Ok(Caller {
         admission: Admission::Credentials(entry.id, entry.password),
-        username: parsed.name,
+        username: entry.username.to_string(),
         service: Service::Metered { payer, route: parsed.route },
     })
 }
@@ -168,9 +168,18 @@ mod tests {
     }
 
     #[test]
+    fn names_enter_without_regard_to_case() {
+        for user in ["ALICE", "Alice-country-us"] {
+            let caller = try_as(user, "secret", None).unwrap();
+            assert_eq!((caller.username.as_str(), caller.who().1), ("alice", Some(SubAccountId::new(10))));
+        }
+        assert_eq!(try_as("IDLE", "secret", None), Err(Refusal::UserBlocked));
+    }
+
+    #[test]
     fn hp_11_wrong_credentials_never_fall_back_to_the_whitelist() {
         for (user, password) in
-            [("alice", "wrong"), ("nobody", "secret"), ("", ""), ("ALICE", "secret"), ("alice", "")]
+            [("alice", "wrong"), ("nobody", "secret"), ("", ""), ("ALICE", "SECRET"), ("alice", "")]
         {
             assert_eq!(try_as(user, password, None), Err(Refusal::AuthRequired), "{user}:{password}");
         }

@@ -1,11 +1,12 @@
 //! Who is calling at a static proxy's address: its own credentials, or a listed address of its
 //! owner. Pure.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
-use tollgate_types::{Directory, PasswordTag, Refusal, StaticEntry, Time, WhitelistId};
+use tollgate_types::{Directory, PasswordTag, Refusal, StaticEntry, Time, WhitelistId, without_case};
 
 use crate::entry::caller::{Caller, Proof, Service, TurnedAway, unknown};
 use crate::entry::live::Admission;
@@ -52,8 +53,8 @@ fn by_credentials<'d>(
     // Both are compared in any case; against a tag that no password has where there is no proxy.
     let tag = directory.password_key.tag(password);
     let known = entry.map_or(PasswordTag::from_slice(&[0; 32]), |entry| Some(entry.password));
-    let name = entry.map_or(&[][..], |entry| entry.username.as_bytes());
-    let right = (known == Some(tag)) & bool::from(name.ct_eq(user.as_bytes()));
+    let name = entry.map_or(Cow::Borrowed(""), |entry| without_case(&entry.username));
+    let right = (known == Some(tag)) & bool::from(name.as_bytes().ct_eq(without_case(user).as_bytes()));
     entry.filter(|_| right).ok_or_else(|| unknown("the user name or the password is wrong", true))
 }
 

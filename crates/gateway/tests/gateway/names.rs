@@ -11,7 +11,11 @@ use tokio::time::{Instant, sleep};
 use tollgate_gateway::GatewayConfig;
 use tollgate_types::{AccountEntry, AccountId, DirectoryChange, ProxyType, SubAccountEntry, SubAccountId};
 
-use crate::world::{ALICE, World, connect, direct, echo, eventually, sub_account};
+use crate::datagrams::association::{self, Association};
+use crate::world::{ALICE, World, connect, direct, echo, eventually, http_origin, sub_account};
+
+/// What an origin of plain HTTP says.
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 const A: u16 = 1;
 const CNAME: u16 = 5;
@@ -212,6 +216,66 @@ async fn hp_50_names_that_do_not_resolve_and_servers_that_fail_are_dns_failed() 
     }
     let (head, _) = ask(&world, "half.example.com", echo().await.port()).await;
     assert!(head.starts_with("HTTP/1.1 200 "), "IPv4 works where IPv6 fails: {head}");
+}
+
+#[tokio::test]
+async fn names_are_asked_for_as_they_stand_over_every_protocol() {
+    let server = NameServer::that(|_, record| match record {
+        A => addresses(&["127.0.0.1"]),
+        _ => Says::Records(Vec::new()),
+    })
+    .await;
+    let world = server.world(|_| ()).await;
+    let (tunnelled, (requested, _)) = (echo().await, http_origin(ANSWER).await);
+    let datagrams = association::echo("127.0.0.1").await;
+    let association = Association::open(&world).await;
+    for name in ["a_b", "trail_", "ipv6_1-cxl0-c088.1.lhr004.ix", "-lead", "trail-", "_lead", "a--b", "_"] {
+        let by = |protocol| format!("{name}.{protocol}.test");
+        let (head, _) = ask(&world, &by("connect"), tunnelled.port()).await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{name}: {head}");
+
+        let url = format!("{}:{}", by("http"), requested.port());
+        let mut client = world.client().await;
+        client
+            .say(format!("GET http://{url}/ HTTP/1.1\r\nHost: {url}\r\nProxy-Authorization: {ALICE}\r\n\r\n"))
+            .await;
+        let head = client.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 "), "{name}: {head}");
+
+        let mut client = world.client().await;
+        let host = by("socks");
+        let length = u8::try_from(host.len()).unwrap();
+        let port = tunnelled.port().to_be_bytes();
+        let request = [&[5, 1, 0, 3, length], host.as_bytes(), &port].concat();
+        client.say([&b"\x05\x01\x02\x01\x05alice\x06secret"[..], &request].concat()).await;
+        assert_eq!(client.exactly(6).await, [5, 2, 1, 0, 5, 0], "{name}");
+
+        association.send(&association::to_name(&by("udp"), datagrams.port()), b"query").await;
+        assert_eq!(association.receive().await, (datagrams, b"query".to_vec()), "{name}");
+        for protocol in ["connect", "http", "socks", "udp"] {
+            assert_eq!(server.asked(&by(protocol), A), 1, "{}", by(protocol));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_name_beyond_ascii_is_asked_for_as_a_browser_would() {
+    let server = NameServer::that(|name, record| match (name, record) {
+        ("xn--bcher-kva.example", A) => addresses(&["127.0.0.1"]),
+        _ => Says::Failure(3),
+    })
+    .await;
+    let world = server.world(|_| ()).await;
+    let target = echo().await;
+    for name in ["b\u{fc}cher.example", "B\u{dc}CHER\u{3002}example", "bu\u{308}cher.example"] {
+        let mut client = world.client().await;
+        let length = u8::try_from(name.len()).unwrap();
+        let request = [&[5, 1, 0, 3, length], name.as_bytes(), &target.port().to_be_bytes()].concat();
+        client.say([&b"\x05\x01\x02\x01\x05alice\x06secret"[..], &request].concat()).await;
+        assert_eq!(client.exactly(6).await, [5, 2, 1, 0, 5, 0], "{name}");
+        let (head, _) = ask(&world, name, target.port()).await;
+        assert!(head.starts_with("HTTP/1.1 400 "), "a request line is ASCII: {head}");
+    }
 }
 
 #[tokio::test]

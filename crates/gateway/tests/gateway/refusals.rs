@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use tollgate_types::{AccountEntry, AccountId, DirectoryChange, ProxyType};
+use tollgate_types::{AccountEntry, AccountId, DirectoryChange, ProxyType, Refusal};
 
 use crate::world::{ALICE, ALICE_ID, BOB, Client, World, connect, direct, echo, eventually, nobody};
 
+/// `Alice:secret`.
+const SHOUTED: &str = "Basic QWxpY2U6c2VjcmV0";
 /// `nobody:secret`, `alice:wrong`, `idle:secret`, `alice-nonsense-1:secret`, `alice-cc-fr:secret`.
 const NOBODY: &str = "Basic bm9ib2R5OnNlY3JldA==";
 const WRONG: &str = "Basic YWxpY2U6d3Jvbmc=";
@@ -77,6 +79,7 @@ async fn the_table_of_refusals_over_http_and_socks() {
         ("alice", [127, 0, 0, 1], closed.port(), 5),
         ("idle", [127, 0, 0, 1], 80, 2),
         ("alice-cc-fr", [127, 0, 0, 1], 80, 1),
+        ("alice-contry-us", [127, 0, 0, 1], 80, 1),
     ];
     for (user, host, port, reply) in cases {
         assert_eq!(socks_reply(&world, user, host, port).await, reply, "{user} {host:?}:{port}");
@@ -283,6 +286,41 @@ async fn hp_33_ambiguous_framing_is_refused_and_the_connection_ends() {
         assert_eq!(client.rest().await, b"", "{framing}");
     }
     assert!(heads.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_socks_cannot_say_is_noted_for_its_owner() {
+    let world = World::lab().await;
+    let login = |user: &str, password: &str| {
+        let count = |text: &str| u8::try_from(text.len()).unwrap();
+        let user = [&[5, 1, 2, 1, count(user)], user.as_bytes()].concat();
+        [&user[..], &[count(password)], password.as_bytes()].concat()
+    };
+    let mut client = world.client().await;
+    client.say(login("alice-contry-us", "wrong")).await;
+    assert_eq!(client.rest().await, [5, 2, 1, 1], "nobody learns of parameters without the password");
+    assert_eq!(socks_reply(&world, "alice-contry-us", [127, 0, 0, 1], 80).await, 1);
+    let mut client = world.client().await;
+    client.say(login("alice", "secret")).await;
+    client.say([&[5, 1, 0, 3, 8], "\u{fc}\u{200d}.com".as_bytes(), &[0, 80]].concat()).await;
+    assert_eq!(client.rest().await.get(4..6), Some(&[5, 1][..]));
+    let told = || world.control.notes.lock().unwrap().len() >= 2;
+    eventually("the owner is told", told).await;
+    world.gateway.drain().await.unwrap();
+    let notes = world.control.notes.lock().unwrap();
+    assert!(notes.iter().all(|note| (note.sub_account, note.count) == (Some(ALICE_ID), 1)), "{notes:?}");
+    let of = |refusal| notes.iter().find(|note| note.refusal == refusal).map(|note| note.detail.as_str());
+    assert_eq!(of(Refusal::BadParam), Some("contry: unknown parameter"));
+    assert!(of(Refusal::BadRequest).is_some_and(|detail| detail.contains("IDNA")), "{notes:?}");
+}
+
+#[tokio::test]
+async fn names_enter_without_regard_to_case_over_every_protocol() {
+    let world = World::lab().await;
+    let target = echo().await;
+    assert_eq!(refusal(&world, &connect(&target.to_string(), SHOUTED)).await.0, 200);
+    assert_eq!(socks_reply(&world, "ALICE-Country-US", [127, 0, 0, 1], target.port()).await, 0);
+    assert_eq!(world.settled().await, 0, "it is Alice who was served");
 }
 
 #[tokio::test]

@@ -78,15 +78,22 @@ async fn s5_13_socks_connects_by_v4_v6_and_name() {
     let world = World::lab().await;
     let target = echo().await;
     let mapped = SocketAddr::new("::ffff:127.0.0.1".parse().unwrap(), target.port());
-    let requests =
-        [socks_request(target), socks_request(mapped), socks_request_by_name("LocalHost.", target.port())];
+    let named = |name| socks_request_by_name(name, target.port());
+    let requests = [
+        socks_request(target),
+        socks_request(mapped),
+        named("LocalHost."),
+        named("127.0.0.1"),
+        named("[127.0.0.1]"),
+        named("[::ffff:127.0.0.1]"),
+    ];
     for request in requests {
         let (mut client, reply) = socks(&world, &request).await;
         assert_eq!(reply, 0);
         client.say("ping").await;
         assert_eq!(client.exactly(4).await, b"ping");
     }
-    assert_eq!(world.settled().await, 3 * 8);
+    assert_eq!(world.settled().await, 6 * 8);
 }
 
 #[tokio::test]
@@ -119,6 +126,33 @@ async fn s5_05_a_listed_peer_needs_no_credentials_and_is_asked_where_it_offers_t
     let mut client = world.client().await;
     client.say(b"\x05\x02\x00\x02").await;
     assert_eq!(client.exactly(2).await, [5, 2]);
+}
+
+#[tokio::test]
+async fn an_empty_password_counts_as_none_from_a_listed_address_and_a_wrong_one_does_not() {
+    let world = World::lab().await;
+    let target = echo().await;
+    let logins: [&[u8]; 3] =
+        [b"\x05\x02\x00\x02\x01\x04root\x00", b"\x05\x01\x02\x01\x05alice\x00", b"\x05\x01\x02\x01\x00\x00"];
+    let wrong = b"\x05\x01\x02\x01\x05alice\x05wrong";
+    for login in logins {
+        let mut client = world.client().await;
+        client.say(login).await;
+        assert_eq!(client.rest().await, [5, 2, 1, 1], "{login:?} from an address that is not listed");
+    }
+    world.list_loopback();
+    for login in logins {
+        let mut client = world.client().await;
+        client.say([login, &socks_request(target)].concat()).await;
+        assert_eq!(client.exactly(6).await, [5, 2, 1, 0, 5, 0], "{login:?}");
+        let [view] = world.gateway.connections().try_into().unwrap();
+        assert_eq!((view.info.sub_account, view.info.username.as_str()), (None, ""));
+        drop(client);
+        eventually("it ends", || world.gateway.connections().is_empty()).await;
+    }
+    let mut client = world.client().await;
+    client.say(wrong).await;
+    assert_eq!(client.rest().await, [5, 2, 1, 1], "a wrong password never falls back");
 }
 
 #[tokio::test]

@@ -207,7 +207,8 @@ const fn bad_target(error: BadTarget) -> HeadError {
     HeadError::BadRequest(match error {
         BadTarget::Empty => "the host is missing",
         BadTarget::UserInfo => "user name and password do not belong in the target",
-        BadTarget::Name => "the host name is malformed",
+        // Names beyond ASCII do not get as far as IDNA in a request line.
+        BadTarget::Name | BadTarget::Idna => "the host name is malformed",
         BadTarget::Numeric => "the host looks like a number; write addresses in their usual form",
         BadTarget::Address => "the IPv6 address is malformed",
         BadTarget::MissingPort => "the port is missing",

@@ -48,11 +48,6 @@ fn port(buf: &[u8], at: usize) -> Option<(u16, usize)> {
     Some((u16::from_be_bytes(*octets), at + 2))
 }
 
-/// A name, or an address that a client wrote as text.
-pub(super) fn read_name(name: &[u8]) -> Result<Host, BadTarget> {
-    Host::parse(std::str::from_utf8(name).map_err(|_| BadTarget::Name)?)
-}
-
 pub(super) fn write_socket(out: &mut Vec<u8>, address: SocketAddr) {
     write_ip(out, address.ip());
     out.extend(address.port().to_be_bytes());

@@ -43,7 +43,7 @@ impl Destination<'_> {
     pub fn target(self) -> Result<Target, BadTarget> {
         match self {
             Self::Address(address) => Target::new(Host::Ip(address.ip()), address.port()),
-            Self::Name { name, port } => Target::new(address::read_name(name)?, port),
+            Self::Name { name, port } => Target::new(Host::parse_bytes(name)?, port),
         }
     }
 }

@@ -1,20 +1,24 @@
 //! The handshake of SOCKS5 (RFC 1928, RFC 1929): methods, credentials, request.
 //!
 //! A client that offers a password is asked for it, listed or not (credentials win); one that offers
-//! none is let in if its address is listed. Where SOCKS5 is not spoken, no method is chosen.
+//! none, or shows an empty one, is let in if its address is listed. Where SOCKS5 is not spoken, no
+//! method is chosen. Who is certain to be a customer gets through the handshake, and is told by the
+//! reply to the request why it is refused.
 
 use std::io;
 
 use tollgate_types::Refusal;
 use tollgate_wire::Parsed;
+use tollgate_wire::basic::Credentials;
 use tollgate_wire::socks5::{self, Command, Method, Rep, SocksError};
-use tollgate_wire::target::Target;
+use tollgate_wire::target::{BadTarget, Target};
 
 use crate::client::connection::Client;
 use crate::client::greet::Greeted;
+use crate::client::refuse::refuse_socks;
 use crate::client::server::Server;
 use crate::control::Control;
-use crate::entry::{Caller, Proof, TurnedAway, identify};
+use crate::entry::{Caller, Proof, Refused, TurnedAway, identify};
 use crate::socket::UNSPECIFIED;
 use crate::stream::{fill, say};
 
@@ -55,36 +59,63 @@ pub(crate) async fn greet<C: Control>(client: &mut Client, server: &Server<C>) -
             say(&client.io.stream, &socks5::auth_reply(false)).await?;
             return Ok(Greeted::Closed);
         };
-        let proof = Proof::Credentials { user: login.user, password: login.password };
-        let caller = identify(&server.steps.logins, &proof, client.peer.ip(), client.entrance).await;
-        // Who is blocked has shown the right password: the request will be refused, by its reply.
-        let right = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
-        say(&client.io.stream, &socks5::auth_reply(right)).await?;
-        if !right {
+        let caller = log_in(client, login, server).await;
+        let known = is_known(&caller);
+        say(&client.io.stream, &socks5::auth_reply(known)).await?;
+        if !known {
             return Ok(Greeted::Closed);
         }
         caller
     } else {
         let caller = identify(&server.steps.logins, &Proof::Address, client.peer.ip(), client.entrance).await;
-        let listed = caller.as_ref().map_or_else(|no| no.refusal == Refusal::UserBlocked, |_| true);
-        let method = if offered.no_auth && listed { Method::NoAuth } else { Method::None };
+        let method = if offered.no_auth && is_known(&caller) { Method::NoAuth } else { Method::None };
         say(&client.io.stream, &socks5::method_reply(method)).await?;
         if method == Method::None {
             return Ok(Greeted::Closed);
         }
         caller
     };
-    request(client, caller).await
+    request(client, caller, server).await
 }
 
-async fn request(client: &mut Client, caller: Result<Caller, TurnedAway>) -> io::Result<Greeted> {
+/// Identifies a client by its user name and password. Programs that always offer a password, and have
+/// none, send an empty one, which no account has: from a listed address it counts as none.
+async fn log_in<C: Control>(
+    client: &Client,
+    login: Credentials,
+    server: &Server<C>,
+) -> Result<Caller, TurnedAway> {
+    let (logins, peer) = (&server.steps.logins, client.peer.ip());
+    if login.password.is_empty() {
+        let caller = identify(logins, &Proof::Address, peer, client.entrance).await;
+        if is_known(&caller) {
+            return caller;
+        }
+    }
+    let proof = Proof::Credentials { user: login.user, password: login.password };
+    identify(logins, &proof, peer, client.entrance).await
+}
+
+/// Whether it is certain who the client is, even where its request will be refused.
+fn is_known(caller: &Result<Caller, TurnedAway>) -> bool {
+    caller.as_ref().map_or_else(TurnedAway::is_known, |_| true)
+}
+
+async fn request<C: Control>(
+    client: &mut Client,
+    caller: Result<Caller, TurnedAway>,
+    server: &Server<C>,
+) -> io::Result<Greeted> {
     let rep = match message(client, socks5::request).await? {
         None => return Ok(Greeted::Closed),
         Some(Ok(request)) => match (request.command, request.target) {
             (Command::Connect, Ok(target)) => {
                 return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target })));
             }
-            (Command::Connect, Err(_)) => Rep::General,
+            (Command::Connect, Err(bad)) => {
+                refuse_socks(client, server, &no_target(caller, bad)).await;
+                return Ok(Greeted::Closed);
+            }
             (Command::UdpAssociate, target) => {
                 let port = target.ok().map(|target| target.port);
                 return Ok(Greeted::Associate(Box::new(AssociateRequest { caller, port })));
@@ -95,6 +126,14 @@ async fn request(client: &mut Client, caller: Result<Caller, TurnedAway>) -> io:
     };
     say(&client.io.stream, &socks5::reply(rep, UNSPECIFIED)).await?;
     Ok(Greeted::Closed)
+}
+
+/// Refuses a request whose target is none; its caller is told of it among the refusals.
+fn no_target(caller: Result<Caller, TurnedAway>, bad: BadTarget) -> Refused {
+    match caller {
+        Ok(caller) => Refused::caller(&caller, Refusal::BadRequest, bad.to_string()),
+        Err(no) => no.into(),
+    }
 }
 
 /// The next complete message; `None` where the stream ended before it.

@@ -73,10 +73,12 @@ fn found(directory: &Directory, proof: &Proof, peer: IpAddr, now: Time) -> Resul
 
 #[test]
 fn its_own_credentials_enter_from_anywhere() {
-    let caller = found(&directory(), &login("u1", "secret"), ip(9), NOW).unwrap();
-    assert_eq!((caller.who(), caller.username.as_str()), ((OWNER, None), "u1"));
-    assert_eq!(caller.admission, Admission::Static(Arc::new(entry()), None));
-    assert_eq!(caller.service, Service::Static(Arc::new(entry())));
+    for user in ["u1", "U1"] {
+        let caller = found(&directory(), &login(user, "secret"), ip(9), NOW).unwrap();
+        assert_eq!((caller.who(), caller.username.as_str()), ((OWNER, None), "u1"));
+        assert_eq!(caller.admission, Admission::Static(Arc::new(entry()), None));
+        assert_eq!(caller.service, Service::Static(Arc::new(entry())));
+    }
 }
 
 #[test]
@@ -86,7 +88,8 @@ fn nothing_else_does_and_wrong_credentials_never_fall_back() {
         ("u1", "wrong"),
         ("u1", ""),
         ("u2", "secret"),
-        ("U1", "secret"),
+        ("U2", "secret"),
+        ("u1", "SECRET"),
         ("", "secret"),
         ("", ""),
         ("u1-country-us", "secret"),
