@@ -167,6 +167,7 @@ fn intake<C: Control>(
 fn protocol_settings(config: &GatewayConfig) -> ProtocolSettings {
     ProtocolSettings {
         http2_streams: config.http2_streams,
+        socks4: config.socks4,
         udp: config.udp,
         udp_associations_per_caller: config.udp_associations_per_caller,
         udp_public_address: config.udp_public_address,

@@ -34,6 +34,8 @@ pub struct GatewayConfig {
     pub dns_cache_entries: u64,
     /// Names (lower-case) that are answered from here without asking a name server.
     pub hosts: HashMap<String, Vec<IpAddr>>,
+    /// Whether SOCKS4 and SOCKS4a are served.
+    pub socks4: bool,
     /// Whether SOCKS5 UDP ASSOCIATE is served.
     pub udp: bool,
     /// UDP associations at once of one sub-account, of one listed address, or of one static proxy; 0 =
@@ -76,6 +78,7 @@ impl Default for GatewayConfig {
             dns_servers: Vec::new(),
             dns_cache_entries: 8192,
             hosts: HashMap::new(),
+            socks4: true,
             udp: true,
             udp_associations_per_caller: 256,
             udp_public_address: None,

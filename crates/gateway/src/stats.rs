@@ -81,6 +81,8 @@ pub struct Stats {
     pub turned_away: AtomicU64,
     /// Tunnels opened by CONNECT.
     pub connect_tunnels: AtomicU64,
+    /// Tunnels opened by SOCKS4.
+    pub socks4_tunnels: AtomicU64,
     /// Tunnels opened by SOCKS5.
     pub socks5_tunnels: AtomicU64,
     /// UDP associations opened.
@@ -150,6 +152,7 @@ impl Default for Stats {
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
             connect_tunnels: AtomicU64::new(0),
+            socks4_tunnels: AtomicU64::new(0),
             socks5_tunnels: AtomicU64::new(0),
             udp_associations: AtomicU64::new(0),
             forwarded_requests: AtomicU64::new(0),

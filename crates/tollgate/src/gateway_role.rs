@@ -122,6 +122,7 @@ fn config(settings: &Settings, own: Vec<SocketAddr>) -> anyhow::Result<GatewayCo
         connect_timeout: gateway.connect_timeout,
         dns_timeout: gateway.dns_timeout,
         dns_servers: gateway.dns_servers.0.clone(),
+        socks4: gateway.socks4,
         udp: gateway.udp,
         udp_associations_per_caller: gateway.udp_associations_per_caller,
         udp_public_address: gateway.udp_public_address,
@@ -273,6 +274,7 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
     };
     let tunnels = [
         ("connect", read(&stats.connect_tunnels)),
+        ("socks4", read(&stats.socks4_tunnels)),
         ("socks5", read(&stats.socks5_tunnels)),
         ("socks5-udp", read(&stats.udp_associations)),
         ("http", read(&stats.forwarded_requests)),

@@ -9,7 +9,7 @@ use crate::body::BodyReader;
 use crate::http::{self, Framing, Limits, RequestHead, RequestTarget, ResponseHead, Version};
 use crate::sniff::{Protocol, sniff};
 use crate::target::{Host, Target};
-use crate::{Parsed, basic, proxy_protocol, socks5, username};
+use crate::{Parsed, basic, proxy_protocol, socks4, socks5, username};
 
 /// A target: any bytes in, a panic if something is wrong.
 pub type FuzzTarget = fn(&[u8]);
@@ -22,6 +22,7 @@ pub const ALL: &[(&str, FuzzTarget)] = &[
     ("request_head", fuzz_request_head),
     ("response_head", fuzz_response_head),
     ("sniff", fuzz_sniff),
+    ("socks4", fuzz_socks4),
     ("socks5", fuzz_socks5),
     ("target", fuzz_target),
     ("username", fuzz_username),
@@ -215,6 +216,14 @@ pub fn fuzz_sniff(data: &[u8]) {
     let (first, _) = data.split_at(1);
     let begins = http::request_head(first, &Limits::default()) == Ok(Parsed::Need);
     assert_eq!(begins, announced == Protocol::Http, "{first:?}");
+}
+
+/// A request of SOCKS4.
+pub fn fuzz_socks4(data: &[u8]) {
+    incremental(data, socks4::request);
+    if data.len() >= socks4::REQUEST_MAX {
+        assert_ne!(socks4::request(data), Ok(Parsed::Need), "a request is bounded");
+    }
 }
 
 /// Both sides of SOCKS5, and datagrams.

@@ -5,8 +5,8 @@
 //! a message any more it says so at once. Nothing ambiguous is ever repaired: it is refused.
 //!
 //! The rooms of a connection, in the order it meets them: [`proxy_protocol`] hears of whom a front
-//! speaks for, [`sniff`] tells the protocol, [`socks5`] or
-//! [`http`] understands the request and its [`target`], [`basic`] and [`username`] say who is asking,
+//! speaks for, [`sniff`] tells the protocol, [`socks5`],
+//! [`socks4`] or [`http`] understands the request and its [`target`], [`basic`] and [`username`] say who is asking,
 //! [`body`] knows where a message ends, and [`refusal`] turns a reasoned no into bytes.
 
 pub mod basic;
@@ -17,6 +17,7 @@ pub mod http;
 pub mod proxy_protocol;
 pub mod refusal;
 pub mod sniff;
+pub mod socks4;
 pub mod socks5;
 pub mod target;
 pub mod username;

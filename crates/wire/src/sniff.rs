@@ -7,7 +7,7 @@ use crate::http::is_token_byte;
 pub enum Protocol {
     /// SOCKS version 5 (RFC 1928).
     Socks5,
-    /// SOCKS version 4 or 4a, which is refused cleanly.
+    /// SOCKS version 4 or 4a.
     Socks4,
     /// A TLS handshake record.
     Tls,

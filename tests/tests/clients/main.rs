@@ -128,7 +128,11 @@ async fn curl_gets_through() {
     let mobile = format!("{USER}-type-mobile-country-gb:{PASSWORD}");
     let in_url = shop.proxy("http", "-country-us");
     let socks_url = shop.proxy("socks5h", "-country-de-session-a1");
-    let ways: [(&str, Vec<&str>, &str); 10] = [
+    let (four, four_a) = (
+        format!("socks4://{USER}-country-us%3A{PASSWORD}@{gateway}"),
+        format!("socks4a://{USER}-country-de%3A{PASSWORD}@{gateway}"),
+    );
+    let ways: [(&str, Vec<&str>, &str); 12] = [
         ("a plain request", vec!["-x", &gateway, "-U", &us, &ip], "127.0.0.11"),
         ("credentials in the URL", vec!["-x", &in_url, &ip], "127.0.0.11"),
         ("a plain request by name", vec!["-x", &gateway, "-U", &de, &named], "127.0.0.12"),
@@ -139,6 +143,8 @@ async fn curl_gets_through() {
         ("SOCKS5, names here", vec!["-4", "--socks5", &gateway, "-U", &de, &local], "127.0.0.12"),
         ("SOCKS5, names there", vec!["--socks5-hostname", &gateway, "-U", &us, &named], "127.0.0.11"),
         ("SOCKS5 in the URL", vec!["-x", &socks_url, &named], "127.0.0.12"),
+        ("SOCKS4", vec!["-x", &four, &ip], "127.0.0.11"),
+        ("SOCKS4a", vec!["-x", &four_a, &named], "127.0.0.12"),
     ];
     for (what, arguments, from) in &ways {
         let said = curl(arguments).await;
@@ -253,6 +259,8 @@ async fn python_gets_through_and_is_told_why_not() {
     let by = |scheme: &str, parameters: &str, url: &str| json!({ "proxy": shop.proxy(scheme, parameters), "url": url });
     let tunnel = |login: String, target: &str| json!({ "gateway": gateway, "login": login, "target": target, "path": "/ip" });
     let wrong = |scheme: &str| json!({ "proxy": format!("{scheme}://{USER}:wrong-1@{gateway}"), "url": ip });
+    // The user id is all that SOCKS4 has: the password stands in it, after a colon.
+    let four = |scheme: &str, parameters: &str, url: &str| json!({ "proxy": format!("{scheme}://{USER}{parameters}%3A{PASSWORD}:@{gateway}"), "url": url });
     let (us, de) = ("127.0.0.11", "127.0.0.12");
     let (large, echo) = (shop.url("origin.test", "/bytes/2000000"), shop.url("127.0.0.1", "/echo"));
     let posted = json!({ "method": "POST", "body": "a=b", "url": echo, "proxy": shop.proxy("http", "") });
@@ -264,6 +272,9 @@ async fn python_gets_through_and_is_told_why_not() {
         (by("socks5", "-country-us", &ip), 200, "", us),
         (by("socks5h", "-country-de", &named), 200, "", de),
         (by("socks5h", "-type-mobile", &named), 200, "", "127.0.0.13"),
+        (four("socks4", "-country-us", &ip), 200, "", us),
+        (four("socks4a", "-country-de", &named), 200, "", de),
+        (four("socks4a", "-nonsense-1", &named), 0, "0x5b: Request rejected or failed", ""),
         (by("http", "", &large), 200, "", "........"),
         (by("socks5h", "", &large), 200, "", "........"),
         (posted, 200, "", "a=b"),

@@ -6,7 +6,6 @@ use crate::client::connection::Client;
 use crate::client::established::Tunnel;
 use crate::client::greet::{Greeted, greet};
 use crate::client::http2::Spoken;
-use crate::client::refuse::refuse_socks;
 use crate::client::server::Server;
 use crate::client::{http1, http2, socks, tls};
 use crate::control::Control;
@@ -28,13 +27,7 @@ pub(crate) async fn converse<C: Control>(mut client: Client, server: &Arc<Server
     }
     match greeted {
         Greeted::Http => http1::http(client, deadline, server).await,
-        Greeted::Socks(request) => match request.caller {
-            Ok(caller) => socks::connect(client, caller, request.target, server).await,
-            Err(no) => {
-                refuse_socks(&client, server, &no.into()).await;
-                None
-            }
-        },
+        Greeted::Socks(request) => socks::connect(client, *request, server).await,
         Greeted::Associate(request) => {
             // Apart, so that others do not carry the room that it needs.
             Box::pin(socks::associate(client, *request, server)).await;

@@ -1,4 +1,4 @@
-//! The first byte of a connection: which protocol it speaks, and for SOCKS5 everything up to its
+//! The first byte of a connection: which protocol it speaks, and for SOCKS everything up to its
 //! request. Bounded in bytes, and in time by one deadline for all of it.
 
 use tokio::time::{Instant, timeout_at};
@@ -8,16 +8,13 @@ use crate::client::connection::Client;
 use crate::client::server::Server;
 use crate::client::socks::{self, AssociateRequest, SocksRequest};
 use crate::control::Control;
-use crate::stream::{fill, say};
-
-/// What SOCKS4 clients understand as no: null, and 91, request rejected or failed.
-const SOCKS4_REJECTED: [u8; 8] = [0, 0x5b, 0, 0, 0, 0, 0, 0];
+use crate::stream::fill;
 
 /// What a connection turned out to be.
 pub(crate) enum Greeted {
     /// HTTP; its first request has not been read yet.
     Http,
-    /// SOCKS5 CONNECT.
+    /// CONNECT of SOCKS5 or SOCKS4.
     Socks(Box<SocksRequest>),
     /// SOCKS5 UDP ASSOCIATE.
     Associate(Box<AssociateRequest>),
@@ -27,7 +24,7 @@ pub(crate) enum Greeted {
     Closed,
 }
 
-/// Finds out what the client wants, and for SOCKS5 who it is.
+/// Finds out what the client wants, and for SOCKS who it is.
 pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, server: &Server<C>) -> Greeted {
     let greeting = async {
         let protocol = loop {
@@ -42,10 +39,7 @@ pub(crate) async fn greet<C: Control>(client: &mut Client, deadline: Instant, se
         match protocol {
             Protocol::Http => Ok(Greeted::Http),
             Protocol::Socks5 => socks::greet(client, server).await,
-            Protocol::Socks4 => {
-                say(&client.io.stream, &SOCKS4_REJECTED).await?;
-                Ok(Greeted::Closed)
-            }
+            Protocol::Socks4 => socks::greet_version_4(client, server).await,
             Protocol::Tls => Ok(Greeted::Tls),
             Protocol::Unknown => Ok(Greeted::Closed),
         }

@@ -3,16 +3,15 @@
 
 use tollgate_types::Refusal;
 use tollgate_wire::http::{Framing, RequestHead, RequestTarget};
-use tollgate_wire::refusal::{http_response, http_response_to_head, socks_rep};
-use tollgate_wire::socks5;
+use tollgate_wire::refusal::{http_response, http_response_to_head};
 
 use crate::client::connection::Client;
 use crate::client::established::tell;
 use crate::client::server::Server;
+use crate::client::socks::Version;
 use crate::control::Control;
 use crate::entry::Refused;
 use crate::relay::close_gently;
-use crate::socket::UNSPECIFIED;
 
 /// What becomes of a client's connection after a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +23,15 @@ pub(crate) enum Next {
     Upgrade,
 }
 
-/// Refuses a request of SOCKS5.
-pub(crate) async fn refuse_socks<C: Control>(client: &Client, server: &Server<C>, refused: &Refused) {
+/// Refuses a request of SOCKS.
+pub(crate) async fn refuse_socks<C: Control>(
+    client: &Client,
+    version: Version,
+    server: &Server<C>,
+    refused: &Refused,
+) {
     server.steps.refusals.add(refused);
-    let reply = socks5::reply(socks_rep(refused.refusal), UNSPECIFIED);
-    if tell(client, &reply, server).await.is_some() {
+    if tell(client, &version.refused(refused.refusal), server).await.is_some() {
         close_gently(&client.io.stream).await;
     }
 }

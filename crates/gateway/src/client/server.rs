@@ -38,6 +38,8 @@ pub(crate) struct Server<C: Control> {
 pub(crate) struct ProtocolSettings {
     /// [`GatewayConfig::http2_streams`](crate::GatewayConfig::http2_streams).
     pub(crate) http2_streams: u32,
+    /// [`GatewayConfig::socks4`](crate::GatewayConfig::socks4).
+    pub(crate) socks4: bool,
     /// [`GatewayConfig::udp`](crate::GatewayConfig::udp).
     pub(crate) udp: bool,
     /// [`GatewayConfig::udp_associations_per_caller`](crate::GatewayConfig::udp_associations_per_caller).
@@ -53,8 +55,9 @@ impl<C: Control> Server<C> {
         self.protocol_at(entrance).is_none_or(StaticProtocol::speaks_http)
     }
 
-    /// Whether SOCKS5 is spoken where a connection came in.
-    pub(crate) fn speaks_socks5(&self, entrance: Entrance) -> bool {
+    /// Whether SOCKS is spoken where a connection came in: where a static proxy was bought for SOCKS5,
+    /// SOCKS4 is as well.
+    pub(crate) fn speaks_socks(&self, entrance: Entrance) -> bool {
         self.protocol_at(entrance).is_none_or(StaticProtocol::speaks_socks5)
     }
 

@@ -64,7 +64,7 @@ pub struct ConnectionInfo {
     pub client: SocketAddr,
     /// `host:port` asked for; `0.0.0.0:0` for UDP associations, which send to many.
     pub target: String,
-    /// `connect`, `socks5`, `socks5-udp` or `http`.
+    /// `connect`, `socks4`, `socks5`, `socks5-udp` or `http`.
     pub protocol: &'static str,
     /// When it was admitted.
     pub since: Time,

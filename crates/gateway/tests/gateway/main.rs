@@ -15,6 +15,7 @@ mod overload;
 mod pools;
 mod refusals;
 mod secure;
+mod socks4;
 mod statics;
 mod tunnels;
 mod world;

@@ -47,12 +47,21 @@ fn later(millis: u64, says: Says) -> Says {
 }
 
 /// A name server on loopback that remembers how often it was asked for what.
-struct NameServer {
+pub(crate) struct NameServer {
     address: SocketAddr,
     asked: Arc<Mutex<HashMap<(String, u16), usize>>>,
 }
 
 impl NameServer {
+    /// One that has the address 127.0.0.1 for every name.
+    pub(crate) async fn loopback() -> Self {
+        Self::that(|_, record| match record {
+            A => addresses(&["127.0.0.1"]),
+            _ => Says::Records(Vec::new()),
+        })
+        .await
+    }
+
     async fn that(answer: impl Fn(&str, u16) -> Says + Send + 'static) -> Self {
         Self::asked_with_edns(move |name, record, _| answer(name, record)).await
     }
@@ -78,7 +87,7 @@ impl NameServer {
         self.asked.lock().unwrap().get(&(name.to_owned(), record)).copied().unwrap_or(0)
     }
 
-    async fn world(&self, change: impl FnOnce(&mut GatewayConfig)) -> World {
+    pub(crate) async fn world(&self, change: impl FnOnce(&mut GatewayConfig)) -> World {
         World::with(vec![direct(1, ProxyType::Residential)], |config| {
             config.dns_servers = vec![self.address];
             config.dns_timeout = Duration::from_secs(5);
@@ -220,11 +229,7 @@ async fn hp_50_names_that_do_not_resolve_and_servers_that_fail_are_dns_failed() 
 
 #[tokio::test]
 async fn names_are_asked_for_as_they_stand_over_every_protocol() {
-    let server = NameServer::that(|_, record| match record {
-        A => addresses(&["127.0.0.1"]),
-        _ => Says::Records(Vec::new()),
-    })
-    .await;
+    let server = NameServer::loopback().await;
     let world = server.world(|_| ()).await;
     let (tunnelled, (requested, _)) = (echo().await, http_origin(ANSWER).await);
     let datagrams = association::echo("127.0.0.1").await;

@@ -203,6 +203,9 @@ section! {
         /// Addresses of load balancers whose connections begin with a PROXY header (version 1 or 2)
         /// that says who is behind them. Without it, connections from there are closed.
         proxy_protocol_from: Ranges = "",
+        /// Whether SOCKS4 and SOCKS4a are served: to listed addresses, and to clients whose user id is
+        /// `NAME:PASSWORD`.
+        socks4: bool = "true",
         /// Whether SOCKS5 UDP ASSOCIATE is served: datagrams, on ports that the system chooses.
         udp: bool = "true",
         /// UDP associations at once of one sub-account, of one whitelisted address, or of one static

@@ -13,7 +13,7 @@ use tollgate_wire::target::{Host, Target};
 use crate::client::connection::Client;
 use crate::client::refuse::refuse_socks;
 use crate::client::server::Server;
-use crate::client::socks::AssociateRequest;
+use crate::client::socks::{AssociateRequest, Version};
 use crate::control::Control;
 use crate::entry::{Caller, CallerSlot, Entrance, Refused, Ticket, admit};
 use crate::exits::DatagramUpstream;
@@ -75,7 +75,7 @@ pub(crate) async fn associate<C: Control>(client: Client, request: AssociateRequ
             tracing::trace!(?ended, "an association ended");
             close_gently(&client.io.stream).await;
         }
-        Err(refused) => refuse_socks(&client, server, &refused).await,
+        Err(refused) => refuse_socks(&client, Version::Five, server, &refused).await,
     }
 }
 

@@ -10,28 +10,31 @@ use std::io;
 use tollgate_types::Refusal;
 use tollgate_wire::Parsed;
 use tollgate_wire::basic::Credentials;
-use tollgate_wire::socks5::{self, Command, Method, Rep, SocksError};
+use tollgate_wire::socks5::{self, Command, Method, Rep};
 use tollgate_wire::target::{BadTarget, Target};
 
 use crate::client::connection::Client;
 use crate::client::greet::Greeted;
 use crate::client::refuse::refuse_socks;
 use crate::client::server::Server;
+use crate::client::socks::version::Version;
 use crate::control::Control;
 use crate::entry::{Caller, Proof, Refused, TurnedAway, identify};
 use crate::socket::UNSPECIFIED;
 use crate::stream::{fill, say};
 
-/// More than the longest message of a SOCKS5 handshake (513 bytes, RFC 1929), and little enough that
+/// More than the longest message of a handshake (776 bytes, a request of SOCKS4a), and little enough that
 /// it is nobody's buffer.
 const SOCKS_MESSAGE_BYTES: usize = 1024;
 
-/// A SOCKS5 CONNECT, not yet answered.
+/// A CONNECT of SOCKS, not yet answered.
 pub(crate) struct SocksRequest {
     /// Who asks, or why he is to be refused with the reply.
     pub(crate) caller: Result<Caller, TurnedAway>,
     /// Where to.
     pub(crate) target: Target,
+    /// In which words it is answered.
+    pub(crate) version: Version,
 }
 
 /// A SOCKS5 UDP ASSOCIATE, not yet answered.
@@ -49,7 +52,7 @@ pub(crate) struct AssociateRequest {
 /// The connection failed.
 pub(crate) async fn greet<C: Control>(client: &mut Client, server: &Server<C>) -> io::Result<Greeted> {
     let Some(Ok(offered)) = message(client, socks5::greeting).await? else { return Ok(Greeted::Closed) };
-    if !server.speaks_socks5(client.entrance) {
+    if !server.speaks_socks(client.entrance) {
         say(&client.io.stream, &socks5::method_reply(Method::None)).await?;
         return Ok(Greeted::Closed);
     }
@@ -80,7 +83,7 @@ pub(crate) async fn greet<C: Control>(client: &mut Client, server: &Server<C>) -
 
 /// Identifies a client by its user name and password. Programs that always offer a password, and have
 /// none, send an empty one, which no account has: from a listed address it counts as none.
-async fn log_in<C: Control>(
+pub(super) async fn log_in<C: Control>(
     client: &Client,
     login: Credentials,
     server: &Server<C>,
@@ -110,10 +113,10 @@ async fn request<C: Control>(
         None => return Ok(Greeted::Closed),
         Some(Ok(request)) => match (request.command, request.target) {
             (Command::Connect, Ok(target)) => {
-                return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target })));
+                return Ok(Greeted::Socks(Box::new(SocksRequest { caller, target, version: Version::Five })));
             }
             (Command::Connect, Err(bad)) => {
-                refuse_socks(client, server, &no_target(caller, bad)).await;
+                refuse_socks(client, Version::Five, server, &no_target(caller, bad)).await;
                 return Ok(Greeted::Closed);
             }
             (Command::UdpAssociate, target) => {
@@ -129,7 +132,7 @@ async fn request<C: Control>(
 }
 
 /// Refuses a request whose target is none; its caller is told of it among the refusals.
-fn no_target(caller: Result<Caller, TurnedAway>, bad: BadTarget) -> Refused {
+pub(super) fn no_target(caller: Result<Caller, TurnedAway>, bad: BadTarget) -> Refused {
     match caller {
         Ok(caller) => Refused::caller(&caller, Refusal::BadRequest, bad.to_string()),
         Err(no) => no.into(),
@@ -137,10 +140,10 @@ fn no_target(caller: Result<Caller, TurnedAway>, bad: BadTarget) -> Refused {
 }
 
 /// The next complete message; `None` where the stream ended before it.
-async fn message<T>(
+pub(super) async fn message<T, E>(
     client: &mut Client,
-    parse: impl Fn(&[u8]) -> Result<Parsed<T>, SocksError>,
-) -> io::Result<Option<Result<T, SocksError>>> {
+    parse: impl Fn(&[u8]) -> Result<Parsed<T>, E>,
+) -> io::Result<Option<Result<T, E>>> {
     loop {
         match parse(&client.io.buf) {
             Ok(Parsed::Done(value, consumed)) => {

@@ -27,7 +27,12 @@ async fn each_speaks_what_it_was_bought_for() {
             assert_eq!(login, [5, 0xff], "{protocol}");
             assert_eq!(client.rest().await, b"");
         }
-        // What is no protocol of ours ends as on every port.
+        let mut client = Client::to(listen).await;
+        let at = target.port().to_be_bytes();
+        client.say([&[4, 1], &at[..], &[127, 0, 0, 1], user.as_bytes(), b":secret\0"].concat()).await;
+        let code = if protocol.speaks_socks5() { 90 } else { 91 };
+        assert_eq!(client.exactly(2).await, [0, code], "{protocol}");
+        // What is no protocol of ours ends as on every port, and so does SOCKS4 of who is not known.
         let mut client = Client::to(listen).await;
         client.say([4, 1, 0, 80, 127, 0, 0, 1, 0]).await;
         assert_eq!(client.rest().await, [0, 0x5b, 0, 0, 0, 0, 0, 0], "{protocol}");
