@@ -318,9 +318,13 @@ async fn what_socks_cannot_say_is_noted_for_its_owner() {
 async fn names_enter_without_regard_to_case_over_every_protocol() {
     let world = World::lab().await;
     let target = echo().await;
-    assert_eq!(refusal(&world, &connect(&target.to_string(), SHOUTED)).await.0, 200);
+    let mut client = world.client().await;
+    client.say(connect(&target.to_string(), SHOUTED) + "ping").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(client.exactly(4).await, b"ping");
+    drop(client);
     assert_eq!(socks_reply(&world, "ALICE-Country-US", [127, 0, 0, 1], target.port()).await, 0);
-    assert_eq!(world.settled().await, 0, "it is Alice who was served");
+    assert_eq!(world.settled().await, 8, "it is Alice who pays");
 }
 
 #[tokio::test]
