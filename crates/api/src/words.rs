@@ -102,13 +102,12 @@ pub(crate) enum RebuyStatus {
     Failed,
 }
 
-impl RebuyStatus {
-    /// The stored word's; anything but the three is not stored.
-    pub(crate) fn of(word: &str) -> Self {
-        match word {
-            "insufficient" => Self::Insufficient,
-            "failed" => Self::Failed,
-            _ => Self::Normal,
+impl From<tollgate_core::RebuyStatus> for RebuyStatus {
+    fn from(status: tollgate_core::RebuyStatus) -> Self {
+        match status {
+            tollgate_core::RebuyStatus::Normal => Self::Normal,
+            tollgate_core::RebuyStatus::Insufficient => Self::Insufficient,
+            tollgate_core::RebuyStatus::Failed => Self::Failed,
         }
     }
 }

@@ -8,10 +8,9 @@ use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Bytes, Cents, Time};
 
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
-use crate::page::{check_range, check_text, check_username};
-use crate::{Conflict, Core, Error, Noun, Page, Rule, keys};
+use crate::checks::{check_email, check_range, check_text, check_username};
+use crate::directory::{self, Subject, write_and_publish};
+use crate::{Conflict, Core, Error, Noun, Page, keys};
 
 /// The dearest GB, in cents: a million dollars.
 const DEAREST: i64 = 100_000_000;
@@ -51,10 +50,10 @@ pub async fn create(core: &Core, actor: Actor, new: NewAccount) -> Result<(Accou
         Some(password) => Some(password_hash(core, password).await?),
         None => None,
     };
-    let (now, key) = (core.now(), keys::new_api_key(core));
+    let (now, key) = (core.now(), keys::new_api_key(core.random()));
     let row = store::accounts::NewAccount {
         api_key_hash: core.keys().api_key_hash(&key),
-        api_key_sealed: core.keys().seal(core, &owner(&new.username), &key)?,
+        api_key_sealed: core.seal(&owner(&new.username), &key)?,
         username: new.username,
         email: new.email,
         password_hash,
@@ -73,7 +72,7 @@ pub async fn create(core: &Core, actor: Actor, new: NewAccount) -> Result<(Accou
 
 async fn password_hash(core: &Core, password: SecretString) -> Result<String, Error> {
     check_text("password", password.expose_secret(), 8, 128)?;
-    keys::hash_password(core, password).await
+    keys::hash_password(core.random(), password).await
 }
 
 /// What call 1 tells a customer of the account.
@@ -168,7 +167,7 @@ pub async fn update(core: &Core, actor: Actor, id: AccountId, change: Change) ->
 
 fn update_in(tx: &mut Tx<'_>, actor: &Actor, id: AccountId, change: &Change, now: Time) -> Result<(), Error> {
     // The wallet's lock is what every change to an account's rights and funds is made under.
-    crate::wallets::lock(tx, id)?;
+    crate::locks::wallet(tx, id)?;
     let mut account = found(tx, id)?;
     let (before, was_active) = (audited(&account), account.active);
     account.active = change.active.unwrap_or(account.active);
@@ -181,7 +180,7 @@ fn update_in(tx: &mut Tx<'_>, actor: &Actor, id: AccountId, change: &Change, now
     audit_log::append(tx, now, actor, "account.updated", Some(id), &format!("account:{id}"), &detail)?;
     if account.active && !was_active {
         // What was not bought again because it was suspended.
-        crate::packages::watch_failed(tx, id, now)?;
+        crate::watch::watch_failed(tx, id, now)?;
     }
     directory::publish(tx, Subject::Account(id), now)
 }
@@ -195,10 +194,10 @@ fn audited(account: &Account) -> serde_json::Value {
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn rotate_key(core: &Core, actor: Actor, id: AccountId) -> Result<SecretString, Error> {
-    let (now, key) = (core.now(), keys::new_api_key(core));
+    let (now, key) = (core.now(), keys::new_api_key(core.random()));
     let account = core.db().read(move |tx| found(tx, id)).await?;
     let hash = core.keys().api_key_hash(&key);
-    let sealed = core.keys().seal(core, &owner(&account.username), &key)?;
+    let sealed = core.seal(&owner(&account.username), &key)?;
     core.db()
         .write(move |tx| {
             store::accounts::set_api_key(tx, id, &hash, &sealed, now)?;
@@ -231,14 +230,5 @@ fn name_taken(error: store::Error) -> Error {
     match error {
         store::Error::UniqueViolation => Error::Conflict(Conflict::UsernameTaken),
         other => other.into(),
-    }
-}
-
-pub(crate) fn check_email(email: &str) -> Result<(), Error> {
-    check_text("email", email, 3, 254)?;
-    let sound = email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    match sound && !email.contains(char::is_whitespace) {
-        true => Ok(()),
-        false => Err(Error::Invalid { field: "email", rule: Rule::Address }),
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
-use tollgate_store::{self as store, Db};
+use tollgate_store::Db;
 use tollgate_types::{Clock, Directory, Time, Zone};
 
-use crate::jobs::{Courier, NoCourier};
+use crate::Error;
+use crate::courier::{Courier, NoCourier};
 use crate::keys::Keys;
-use crate::{Error, keys};
 
 /// The control plane's rooms share one of these; cloning it is cheap.
 #[derive(Clone)]
@@ -56,20 +56,15 @@ impl Default for Policy {
 }
 
 impl Core {
-    /// Opens for business on a store: proves that the keys are this store's, and loads the
-    /// directory. `seed` starts the random generator.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] where the master key is not the one that this store was made with, and
-    /// those of the store.
-    pub async fn open(
+    /// Puts together what jobs need; nothing is asked of the store. `seed` starts the random generator.
+    pub(crate) fn new(
         db: Db,
         clock: Arc<dyn Clock>,
         zone: Zone,
         keys: Keys,
         policy: Policy,
         seed: [u8; 32],
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let (directory, _) = watch::channel(Arc::new(Directory::empty(keys.password_key().clone())));
         let shared = Shared {
             db,
@@ -83,10 +78,7 @@ impl Core {
             courier: OnceLock::new(),
             refreshing: tokio::sync::Mutex::default(),
         };
-        let core = Self { shared: Arc::new(shared) };
-        keys::check_canary(&core).await?;
-        crate::directory::load(&core).await?;
-        Ok(core)
+        Self { shared: Arc::new(shared) }
     }
 
     /// The store.
@@ -129,7 +121,15 @@ impl Core {
         self.shared.directory.subscribe()
     }
 
-    /// So many random bytes.
+    /// Seals a secret under a new nonce; `owner` names what it belongs to, and is needed again to open it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where it is too long to be sealed.
+    pub(crate) fn seal(&self, owner: &str, secret: &str) -> Result<Vec<u8>, Error> {
+        self.keys().seal(self.random(), owner, secret)
+    }
+
+    /// Returns `N` random bytes.
     pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
         let mut rng = self.shared.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = [0; N];
@@ -165,24 +165,5 @@ impl Core {
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Core").field("db", self.db()).finish_non_exhaustive()
-    }
-}
-
-/// Runs one transaction that may publish to the directory, and has it looked at again afterwards.
-pub(crate) async fn write_and_publish<T, F>(core: &Core, closure: F) -> Result<T, Error>
-where
-    F: FnMut(&mut store::Tx<'_>) -> Result<T, Error> + Send + 'static,
-    T: Send + 'static,
-{
-    let value = core.db().write(closure).await?;
-    published(core).await;
-    Ok(value)
-}
-
-/// Has the directory looked at after a commit that may have published to it: who made a login may use it at
-/// once. Where that fails, the refresher finds the change.
-pub(crate) async fn published(core: &Core) {
-    if crate::directory::refresh(core).await.is_err() {
-        core.directory_changed();
     }
 }

@@ -13,7 +13,7 @@ use tollgate_types::{
     SubAccountEntry, SubAccountId, Time, WhitelistEntry, WhitelistId,
 };
 
-use crate::{Core, Error, exits};
+use crate::{Core, Error, pools};
 
 /// How often the outbox is looked at, should nobody say that it changed (another process did).
 const POLL: Duration = Duration::from_millis(200);
@@ -55,6 +55,25 @@ pub(crate) fn publish(tx: &mut Tx<'_>, subject: Subject, now: Time) -> Result<()
         Subject::StaticOrder(id) => ("static_order", id.get()),
     };
     Ok(store::directory::publish(tx, kind, id, now)?)
+}
+
+/// Runs one transaction that may publish to the directory, and has it looked at again afterwards.
+pub(crate) async fn write_and_publish<T, F>(core: &Core, closure: F) -> Result<T, Error>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+    T: Send + 'static,
+{
+    let value = core.db().write(closure).await?;
+    published(core).await;
+    Ok(value)
+}
+
+/// Has the directory looked at after a commit that may have published to it: who made a login may use it at
+/// once. Where that fails, the refresher finds the change.
+pub(crate) async fn published(core: &Core) {
+    if refresh(core).await.is_err() {
+        core.directory_changed();
+    }
 }
 
 /// Keeps the picture up to date for as long as it is polled. A store that cannot be reached leaves
@@ -137,10 +156,10 @@ fn whole(tx: &mut Tx<'_>, core: &Core) -> Result<Directory, Error> {
     for listed in store::whitelist::all(tx)? {
         directory.apply(whitelist_change(&listed));
     }
-    for entry in store::static_proxies::entries(tx)? {
+    for entry in store::statics::proxies::entries(tx)? {
         directory.apply(DirectoryChange::Static(entry));
     }
-    directory.exits = Arc::new(exits::pools_in(tx, core.keys())?);
+    directory.exits = Arc::new(pools::pools_in(tx, core.keys())?);
     Ok(directory)
 }
 
@@ -178,7 +197,7 @@ fn changes_in(tx: &mut Tx<'_>, core: &Core, from: i64) -> Result<Changes, Error>
 
 /// The proxies that an order paid for, as they are now.
 fn changes_of_order(tx: &mut Tx<'_>, id: StaticOrderId) -> Result<Vec<DirectoryChange>, Error> {
-    let (entries, gone) = store::static_proxies::entries_of_order(tx, id)?;
+    let (entries, gone) = store::statics::proxies::entries_of_order(tx, id)?;
     let gone = gone.into_iter().map(DirectoryChange::StaticGone);
     Ok(gone.chain(entries.into_iter().map(DirectoryChange::Static)).collect())
 }
@@ -203,10 +222,10 @@ fn change_in(tx: &mut Tx<'_>, core: &Core, kind: &str, id: i64) -> Result<Option
         }
         "static" => {
             let id = StaticProxyId::new(id);
-            let entry = store::static_proxies::entry_of(tx, id)?;
+            let entry = store::statics::proxies::entry_of(tx, id)?;
             Some(entry.map_or(DirectoryChange::StaticGone(id), DirectoryChange::Static))
         }
-        _ => Some(DirectoryChange::Exits(Arc::new(exits::pools_in(tx, core.keys())?))),
+        _ => Some(DirectoryChange::Exits(Arc::new(pools::pools_in(tx, core.keys())?))),
     })
 }
 

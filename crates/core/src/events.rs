@@ -8,8 +8,8 @@ pub use tollgate_store::events::Event;
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Time};
 
+use crate::checks::check_range;
 use crate::jobs::{self, JobKind};
-use crate::page::check_range;
 use crate::{Core, Error};
 
 /// The most events of one answer.

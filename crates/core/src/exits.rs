@@ -6,13 +6,12 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 pub use tollgate_store::exits::ExitRow;
 use tollgate_store::{self as store, Tx};
-use tollgate_types::{Country, Exit, ExitCredentials, ExitId, ExitKind, Pools, ProxyType, normalise_place};
+use tollgate_types::{ExitId, ProxyType};
 
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
-use crate::keys::Keys;
-use crate::page::{check_range, check_text};
+use crate::checks::{check_range, check_text};
+use crate::directory::{self, Subject, write_and_publish};
+use crate::pools::{OWNER, country};
 use crate::{Conflict, Core, Error, Noun, Page, Rule};
 
 /// The kinds, in the operator API's words.
@@ -130,50 +129,6 @@ pub async fn list(core: &Core, page: Page) -> Result<(Vec<ExitRow>, i64), Error>
     core.db().read(move |tx| Ok(store::exits::page(tx, page.limit(), page.offset())?)).await
 }
 
-/// The active exits, as gateways see them. One that cannot be read is left out, loudly: it must
-/// not take the others with it.
-pub(crate) fn pools_in(tx: &mut Tx<'_>, keys: &Keys) -> Result<Pools, Error> {
-    let rows = store::exits::all(tx)?;
-    let exits = rows.into_iter().filter(|row| row.active).filter_map(|row| match exit(&row, keys) {
-        Ok(exit) => Some(exit),
-        Err(error) => {
-            tracing::error!(exit = %row.id, %error, "an exit cannot be used");
-            None
-        }
-    });
-    Ok(Pools::new(exits))
-}
-
-fn exit(row: &ExitRow, keys: &Keys) -> Result<Exit, Error> {
-    let password = row.password_sealed.as_deref().map(|sealed| keys.open(OWNER, sealed)).transpose()?;
-    let credentials = (!row.username.is_empty()).then(|| ExitCredentials {
-        username: row.username.clone(),
-        password: password.unwrap_or_else(|| SecretString::from(String::new())),
-    });
-    let address = row.address.clone();
-    let kind = match row.kind.as_str() {
-        "http" => ExitKind::Http { address, credentials },
-        "socks5" => ExitKind::Socks5 { address, credentials },
-        _ => ExitKind::Direct { bind_ip: row.bind_ip.parse().ok() },
-    };
-    let small = |n: i64| u32::try_from(n).unwrap_or(u32::MAX);
-    Ok(Exit {
-        id: row.id,
-        name: row.name.clone(),
-        proxy_type: row.proxy_type,
-        kind,
-        country: country(&row.country)?,
-        state: normalise_place(&row.state),
-        city: normalise_place(&row.city),
-        asn: small(row.asn),
-        weight: small(row.weight.max(1)),
-        max_connections: small(row.max_connections),
-    })
-}
-
-/// What exits' passwords are sealed for.
-const OWNER: &str = "exits.password";
-
 /// The password as it is to be stored: `Some(None)` takes it away, `None` leaves it.
 type SealedChange = Option<Option<Vec<u8>>>;
 
@@ -183,7 +138,7 @@ fn seal(core: &Core, change: &ExitChange) -> Result<SealedChange, Error> {
     check_text("password", password, 0, 255)?;
     match password.is_empty() {
         true => Ok(Some(None)),
-        false => Ok(Some(Some(core.keys().seal(core, OWNER, password)?))),
+        false => Ok(Some(Some(core.seal(OWNER, password)?))),
     }
 }
 
@@ -241,10 +196,6 @@ fn check_address(address: &str) -> Result<(), Error> {
         true => Ok(()),
         false => Err(Error::Invalid { field: "address", rule: Rule::Address }),
     }
-}
-
-fn country(code: &str) -> Result<Country, Error> {
-    code.parse().map_err(|_| Error::Invalid { field: "country", rule: Rule::Length { min: 2, max: 2 } })
 }
 
 fn name_taken(error: store::Error) -> Error {

@@ -18,13 +18,13 @@ use sha2::Sha256;
 use tollgate_store as store;
 use tollgate_types::PasswordKey;
 
-use crate::{Core, Error};
+use crate::Error;
 
 /// The form of what [`Keys::seal`] makes: the first byte, so that another form can follow.
 const SEALED_V1: u8 = 1;
 
 /// Bytes of an XChaCha20 nonce.
-const NONCE: usize = 24;
+pub(crate) const NONCE: usize = 24;
 
 /// The name under which a database keeps the proof of its master key.
 const CANARY: &str = "master_key_proof";
@@ -59,12 +59,12 @@ impl Keys {
         hmac(&self.api_keys, key.as_bytes())
     }
 
-    /// Seals a secret; `owner` names what it belongs to, and is needed again to open it.
+    /// Seals a secret; `owner` names what it belongs to, and is needed again to open it. `nonce` is random
+    /// and never used twice.
     ///
     /// # Errors
     /// [`Error::Internal`] where it is too long to be sealed.
-    pub(crate) fn seal(&self, core: &Core, owner: &str, secret: &str) -> Result<Vec<u8>, Error> {
-        let nonce: [u8; NONCE] = core.random();
+    pub(crate) fn seal(&self, nonce: [u8; NONCE], owner: &str, secret: &str) -> Result<Vec<u8>, Error> {
         let payload = Payload { msg: secret.as_bytes(), aad: owner.as_bytes() };
         let sealed = self.sealing.encrypt(&XNonce::from(nonce), payload);
         let sealed =
@@ -93,13 +93,12 @@ impl fmt::Debug for Keys {
 }
 
 /// A new API key: 256 random bits behind a prefix that secret scanners can look for.
-pub(crate) fn new_api_key(core: &Core) -> String {
-    format!("tg_{}", URL_SAFE_NO_PAD.encode(core.random::<32>()))
+pub(crate) fn new_api_key(random: [u8; 32]) -> String {
+    format!("tg_{}", URL_SAFE_NO_PAD.encode(random))
 }
 
 /// The argon2id hash of an account's password, made on a thread that may take its time.
-pub(crate) async fn hash_password(core: &Core, password: SecretString) -> Result<String, Error> {
-    let salt: [u8; 16] = core.random();
+pub(crate) async fn hash_password(salt: [u8; 16], password: SecretString) -> Result<String, Error> {
     let hashing = move || {
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
         let hash = argon.hash_password_with_salt(password.expose_secret().as_bytes(), &salt);
@@ -115,16 +114,12 @@ pub(crate) async fn hash_password(core: &Core, password: SecretString) -> Result
 
 /// Proves that the master key is the one that this store was made with; the first to open a store
 /// leaves the proof.
-pub(crate) async fn check_canary(core: &Core) -> Result<(), Error> {
-    let canary = core.keys().canary.clone();
-    let found = core
-        .db()
-        .write(move |tx| {
-            store::directory::set_meta(tx, CANARY, &canary)?;
-            Ok::<_, Error>(store::directory::meta(tx, CANARY)?)
-        })
-        .await?;
-    match found.as_ref() == Some(&core.keys().canary) {
+///
+/// # Errors
+/// [`Error::Internal`] where it is another one.
+pub(crate) fn prove_in(tx: &mut store::Tx<'_>, keys: &Keys) -> Result<(), Error> {
+    store::directory::set_meta(tx, CANARY, &keys.canary)?;
+    match store::directory::meta(tx, CANARY)?.as_ref() == Some(&keys.canary) {
         true => Ok(()),
         false => Err(Error::Internal(
             "the master key is not the one that this database was made with; \
@@ -172,7 +167,7 @@ mod tests {
     use tollgate_types::Zone;
 
     use super::*;
-    use crate::Policy;
+    use crate::{Core, Policy};
 
     const OWNER: &str = "exits.password";
 
@@ -187,12 +182,12 @@ mod tests {
     #[tokio::test]
     async fn a_sealed_secret_opens_for_its_owner_under_its_key_only() {
         let (_database, core) = core().await;
-        let sealed = core.keys().seal(&core, OWNER, "hunter2 пароль").unwrap();
+        let sealed = core.seal(OWNER, "hunter2 пароль").unwrap();
         assert_eq!(core.keys().open(OWNER, &sealed).unwrap().expose_secret(), "hunter2 пароль");
         assert!(core.keys().open("accounts.api_key:ann", &sealed).is_err(), "another owner");
         assert!(Keys::new(&[8; 32]).open(OWNER, &sealed).is_err(), "another master key");
         assert!(!sealed.windows(7).any(|window| window == b"hunter2"), "it is not to be read");
-        let again = core.keys().seal(&core, OWNER, "hunter2 пароль").unwrap();
+        let again = core.seal(OWNER, "hunter2 пароль").unwrap();
         assert_ne!(sealed, again, "the same secret does not look the same twice");
     }
 
@@ -212,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn a_damaged_secret_does_not_open() {
         let (_database, core) = core().await;
-        let sealed = core.keys().seal(&core, OWNER, "secret").unwrap();
+        let sealed = core.seal(OWNER, "secret").unwrap();
         for at in 0..sealed.len() {
             let mut damaged = sealed.clone();
             damaged[at] ^= 1;
@@ -224,7 +219,7 @@ mod tests {
     #[tokio::test]
     async fn api_keys_have_their_form_and_differ() {
         let (_database, core) = core().await;
-        let (one, other) = (new_api_key(&core), new_api_key(&core));
+        let (one, other) = (new_api_key(core.random()), new_api_key(core.random()));
         assert_ne!(one, other);
         let body = one.strip_prefix("tg_").unwrap();
         assert_eq!(body.len(), 43);
@@ -234,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_hashed_with_argon2id() {
         let (_database, core) = core().await;
-        let hash = hash_password(&core, "secret-1".to_owned().into()).await.unwrap();
+        let hash = hash_password(core.random(), "secret-1".to_owned().into()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let verified = |password: &[u8]| {
             use argon2::password_hash::PasswordVerifier;

@@ -258,7 +258,7 @@ fn apply(
                 crate::packages::close_in(tx, package, now)?;
             }
             if shifted.is_watched && !charge.is_zero() {
-                crate::packages::watch_soon(tx, payer.account, payer.proxy_type, now)?;
+                crate::watch::watch_soon(tx, payer.account, payer.proxy_type, now)?;
             }
             store::usage::add(tx, payer, lease.day, charge, Bytes::ZERO)?;
         }

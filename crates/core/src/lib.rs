@@ -9,7 +9,9 @@
 pub mod accounts;
 pub mod audit;
 pub mod audit_log;
+mod checks;
 mod core;
+pub mod courier;
 pub mod directory;
 mod error;
 pub mod events;
@@ -18,22 +20,27 @@ pub mod idempotency;
 pub mod jobs;
 pub mod keys;
 pub mod leases;
+mod locks;
 pub mod notices;
 pub mod offers;
+mod open;
 pub mod overview;
 pub mod packages;
 mod page;
+mod pools;
 mod pruning;
 pub mod refusals;
 pub mod statics;
 pub mod sub_accounts;
 pub mod trend;
 pub mod wallets;
+mod watch;
 pub mod whitelist;
 
 pub use audit_log::Actor;
 pub use error::{BadLine, Conflict, Error, Noun, Rule};
 pub use keys::Keys;
 pub use page::Page;
+pub use tollgate_store::RebuyStatus;
 
 pub use crate::core::{Core, Policy};

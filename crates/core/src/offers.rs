@@ -7,7 +7,7 @@ use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Cents, MAX_LIMIT_GB, OfferId, ProxyType, Time};
 
 use crate::audit_log::{self, Actor};
-use crate::page::{check_range, check_text};
+use crate::checks::{check_range, check_text};
 use crate::{Core, Error, Noun, Page, Rule};
 
 /// For whom a plan is meant, in the document's words.

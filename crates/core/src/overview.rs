@@ -57,7 +57,7 @@ pub async fn read(core: &Core) -> Result<Overview, Error> {
                 balance: Cents::new(balance),
                 owed: Cents::new(owed),
                 traffic: store::usage::of_all(tx, today.plus_days(-29), today)?,
-                stock: store::stock::totals(tx)?,
+                stock: store::statics::stock::totals(tx)?,
             })
         })
         .await

@@ -1,6 +1,7 @@
-//! Pages of lists, and the checks that many parameters share.
+//! Pages of lists.
 
-use crate::{Error, Rule};
+use crate::Error;
+use crate::checks::check_range;
 
 /// Which page of a list: both numbers checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,33 +36,5 @@ impl Page {
     /// How many rows to pass over.
     pub const fn offset(self) -> i64 {
         (self.number - 1) * self.size
-    }
-}
-
-/// Demands that a number lies between two others.
-pub(crate) fn check_range(field: &'static str, value: i64, min: i64, max: i64) -> Result<(), Error> {
-    match (min..=max).contains(&value) {
-        true => Ok(()),
-        false => Err(Error::Invalid { field, rule: Rule::Range { min, max } }),
-    }
-}
-
-/// Demands a text of so many characters, none of them a control character.
-pub(crate) fn check_text(field: &'static str, text: &str, min: usize, max: usize) -> Result<(), Error> {
-    if !(min..=max).contains(&text.chars().count()) {
-        return Err(Error::Invalid { field, rule: Rule::Length { min, max } });
-    }
-    match text.chars().any(char::is_control) {
-        true => Err(Error::Invalid { field, rule: Rule::Characters }),
-        false => Ok(()),
-    }
-}
-
-/// Demands a user name: 3–64 of `A-Z a-z 0-9 _ .` (contract call 3).
-pub(crate) fn check_username(field: &'static str, name: &str) -> Result<(), Error> {
-    check_text(field, name, 3, 64)?;
-    match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')) {
-        true => Ok(()),
-        false => Err(Error::Invalid { field, rule: Rule::Characters }),
     }
 }

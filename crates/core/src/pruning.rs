@@ -42,5 +42,5 @@ async fn events(core: &Core) -> Result<u64, Error> {
 
 async fn static_counters(core: &Core) -> Result<u64, Error> {
     let before = core.now().minus(SILENT_RUNS_KEPT_FOR);
-    core.db().write(move |tx| Ok(store::static_usage::prune(tx, before)?)).await
+    core.db().write(move |tx| Ok(store::statics::usage::prune(tx, before)?)).await
 }

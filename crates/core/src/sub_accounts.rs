@@ -8,9 +8,8 @@ use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, MAX_LIMIT_GB, SubAccountId, Time};
 
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
-use crate::page::{check_range, check_text, check_username};
+use crate::checks::{check_range, check_text, check_username};
+use crate::directory::{self, Subject, write_and_publish};
 use crate::{Conflict, Core, Error, Noun, Page, Rule};
 
 /// The parameters that hold the limits, by type.
@@ -52,7 +51,7 @@ pub async fn create(core: &Core, account: AccountId, new: NewSubAccount) -> Resu
     let password = new.password.expose_secret();
     let row = store::sub_accounts::NewSubAccount {
         account,
-        password_sealed: core.keys().seal(core, &owner(&new.username), password)?,
+        password_sealed: core.seal(&owner(&new.username), password)?,
         password_tag: core.keys().password_key().tag(password.as_bytes()),
         username: new.username,
         remark: new.remark,
@@ -126,7 +125,7 @@ pub async fn update(core: &Core, account: AccountId, id: SubAccountId, change: C
         let mut row = of_account(store::sub_accounts::lock(tx, id)?, account)?;
         if let Some(password) = &change.password {
             let password = password.expose_secret();
-            row.password_sealed = sealer.keys().seal(&sealer, &owner(&row.username), password)?;
+            row.password_sealed = sealer.seal(&owner(&row.username), password)?;
             row.password_tag = sealer.keys().password_key().tag(password.as_bytes());
         }
         row.remark = change.remark.clone().unwrap_or(row.remark);

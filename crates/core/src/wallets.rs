@@ -8,7 +8,7 @@ use tollgate_types::{AccountId, Cents, EntryId, Time};
 use crate::audit_log::{self, Actor};
 use crate::events::{self, EventKind};
 use crate::idempotency::{self, Kept, Once, Outcome};
-use crate::{Conflict, Core, Error, Noun, Rule};
+use crate::{Conflict, Core, Error, Rule, locks};
 
 /// The largest single recharge or correction: ten thousand million dollars.
 const LARGEST_AMOUNT: i64 = 1_000_000_000_000;
@@ -21,7 +21,7 @@ const LONGEST_TEXT: usize = 255;
 /// # Errors
 /// [`Error::NotFound`] for an unknown account.
 pub async fn read(core: &Core, account: AccountId) -> Result<Wallet, Error> {
-    core.db().read(move |tx| found(store::wallets::read(tx, account))).await
+    core.db().read(move |tx| locks::known(store::wallets::read(tx, account))).await
 }
 
 /// A page of a wallet's history, newest first, and how many lines there are in all.
@@ -35,7 +35,7 @@ pub async fn ledger(
 ) -> Result<(Vec<WalletLine>, i64), Error> {
     core.db()
         .read(move |tx| {
-            found(store::wallets::read(tx, account))?;
+            locks::known(store::wallets::read(tx, account))?;
             Ok(store::entries::page(tx, account, page.limit(), page.offset())?)
         })
         .await
@@ -69,7 +69,7 @@ pub async fn recharge(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            let wallet = lock(tx, account)?;
+            let wallet = locks::wallet(tx, account)?;
             if let Some((entry, before)) =
                 store::entries::by_reference(tx, account, EntryKind::Recharge, &reference)?
             {
@@ -155,7 +155,7 @@ pub(crate) fn write(
     store::wallets::write(tx, account, after)?;
     let (was, balance) = (before.balance(), after.balance());
     if balance > was {
-        return crate::packages::watch_failed(tx, account, now);
+        return crate::watch::watch_failed(tx, account, now);
     }
     if balance == was {
         return Ok(());
@@ -166,17 +166,6 @@ pub(crate) fn write(
         events::emit(tx, account, EventKind::WalletLow, &data, now)?;
     }
     Ok(())
-}
-
-pub(crate) fn lock(tx: &mut Tx<'_>, account: AccountId) -> Result<Wallet, Error> {
-    found(store::wallets::lock(tx, account))
-}
-
-fn found(wallet: Result<Wallet, store::Error>) -> Result<Wallet, Error> {
-    wallet.map_err(|error| match error {
-        store::Error::NoRow => Error::NotFound(Noun::Account),
-        other => other.into(),
-    })
 }
 
 fn check_amount(amount: Cents, least: i64) -> Result<(), Error> {

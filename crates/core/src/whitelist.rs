@@ -8,9 +8,8 @@ pub use tollgate_store::whitelist::Listed;
 use tollgate_types::{AccountId, WhitelistId};
 
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
-use crate::page::check_text;
+use crate::checks::check_text;
+use crate::directory::{self, Subject, write_and_publish};
 use crate::{Conflict, Core, Error, Noun, Page, Rule};
 
 /// A page of an account's listed addresses that begin with a text, newest first, and how many.

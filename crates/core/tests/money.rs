@@ -38,7 +38,7 @@ impl Platform {
 
     /// Does everything that is due now.
     async fn work(&self) {
-        while jobs::run_due(&self.core, 16).await.unwrap() > 0 {}
+        while jobs::run::run_due(&self.core, 16).await.unwrap() > 0 {}
     }
 
     async fn account(&self, cents: i64) -> AccountId {

@@ -28,15 +28,15 @@ pub use url::{DbUrl, DbUrlError};
 pub use value::{Row, Value};
 pub use words::{OrderKind, OrderState, ProxyState, RebuyStatus, RequestKind, RequestState, StockState};
 
-// The nouns: a `pub mod` line here, and the same name in the list below (a test compares them).
+// The nouns: a `pub mod` line here, and the name in the list below (a test compares them).
 
 /// Lists every file that declares statements.
 macro_rules! nouns {
-    ($($noun:ident),* $(,)?) => {
+    ($($($noun:ident)::+),* $(,)?) => {
         /// Every statement of this room by the file that declares it, for the test that prepares
         /// them all on both engines.
         pub fn statements() -> Vec<(&'static str, &'static [Sql])> {
-            vec![$((stringify!($noun), $noun::ALL)),*]
+            vec![$((stringify!($($noun)::+), $($noun)::+::ALL)),*]
         }
     };
 }
@@ -54,13 +54,7 @@ pub mod notice_channels;
 pub mod offers;
 pub mod packages;
 pub mod refusals;
-pub mod static_orders;
-pub mod static_prices;
-pub mod static_proxies;
-pub mod static_requests;
-pub mod static_terms;
-pub mod static_usage;
-pub mod stock;
+pub mod statics;
 pub mod sub_accounts;
 pub mod unheard;
 pub mod usage;
@@ -82,13 +76,13 @@ nouns! {
     offers,
     packages,
     refusals,
-    static_orders,
-    static_prices,
-    static_proxies,
-    static_requests,
-    static_terms,
-    static_usage,
-    stock,
+    statics::orders,
+    statics::prices,
+    statics::proxies,
+    statics::requests,
+    statics::stock,
+    statics::terms,
+    statics::usage,
     sub_accounts,
     unheard,
     usage,

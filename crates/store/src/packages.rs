@@ -4,6 +4,7 @@ use tollgate_ledger::package::PackageFunds;
 use tollgate_types::{AccountId, Bytes, Cents, OfferId, PackageId, ProxyType, Time};
 
 use crate::wallets::proxy_type;
+use crate::words::{RebuyStatus, word};
 use crate::{Error, Row, Tx, params, statements};
 
 statements! {
@@ -189,10 +190,10 @@ pub struct Settings {
     pub rebuy_gb: i64,
     /// Buy again when so many days are left.
     pub rebuy_days: i64,
-    /// What to buy again; 0 = not chosen.
-    pub rebuy_offer: OfferId,
-    /// How the last attempt went: normal, insufficient or failed.
-    pub rebuy_status: String,
+    /// What to buy again, once it is chosen.
+    pub rebuy_offer: Option<OfferId>,
+    /// How the last attempt went.
+    pub rebuy_status: RebuyStatus,
     /// In this cycle the customer has been told that little traffic is left.
     pub told_gb: bool,
     /// … that little time is left.
@@ -220,8 +221,8 @@ pub fn settings(tx: &mut Tx<'_>, account: AccountId) -> Result<Vec<Settings>, Er
             auto_rebuy: row.text(6)? == "active",
             rebuy_gb: row.i64(7)?,
             rebuy_days: row.i64(8)?,
-            rebuy_offer: OfferId::new(row.i64(9)?),
-            rebuy_status: row.text(10)?,
+            rebuy_offer: Some(row.i64(9)?).filter(|id| *id != 0).map(OfferId::new),
+            rebuy_status: word(row, 10)?,
             told_gb: row.bool(11)?,
             told_days: row.bool(12)?,
             told_exhausted: row.bool(13)?,
@@ -250,8 +251,8 @@ pub fn write_settings(tx: &mut Tx<'_>, account: AccountId, settings: &Settings) 
         word(settings.auto_rebuy),
         settings.rebuy_gb,
         settings.rebuy_days,
-        settings.rebuy_offer,
-        settings.rebuy_status.as_str(),
+        settings.rebuy_offer.map_or(0, OfferId::get),
+        settings.rebuy_status,
         i64::from(settings.told_gb),
         i64::from(settings.told_days),
         i64::from(settings.told_exhausted),

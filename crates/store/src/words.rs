@@ -79,7 +79,7 @@ words! {
         /// It gave its address back, or never got one.
         Ended = "ended",
     }
-    /// How renewing a static proxy by itself went last.
+    /// How the last purchase or renewal went that was to happen by itself.
     RebuyStatus {
         /// Well, or it was not tried.
         Normal = "normal",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use tollgate_core::jobs::{Awaited, BadUrl, Courier, Letter, Prospect, Undelivered, Way};
+use tollgate_core::courier::{Awaited, BadUrl, Courier, Letter, Prospect, Undelivered, Way};
 use tollgate_notify::{
     Mail, MailAddress, MailError, Mailer, MailerConfig, MessageId, RelayLogin, Resolver, Security, SendError,
     Text, Trust, Webhook, WebhookConfig, WebhookSecret, WebhookUrl, Webhooks, text,

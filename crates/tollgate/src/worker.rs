@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use tollgate_core::jobs::{self, Queue};
+use tollgate_core::jobs;
+use tollgate_core::jobs::run::Queue;
 use tollgate_core::{Core, Error, leases};
 
 use crate::lifecycle::Stopped;
@@ -61,14 +62,14 @@ async fn keep_claiming(core: &Core, queue: Queue, most: usize, running: &mut Joi
         }
         while running.try_join_next().is_some() {}
         if !begun {
-            begun = trouble.told("the worker cannot begin", jobs::begin(core).await).is_some();
+            begun = trouble.told("the worker cannot begin", jobs::run::begin(core).await).is_some();
             continue;
         }
         let room = most - running.len().min(most);
         if room > 0 && trouble.told("jobs cannot be looked for", is_due(core).await) == Some(true) {
-            let claimed = jobs::claim(core, queue, i64::try_from(room).unwrap_or(i64::MAX)).await;
+            let claimed = jobs::run::claim(core, queue, i64::try_from(room).unwrap_or(i64::MAX)).await;
             for job in trouble.told("jobs cannot be claimed", claimed).into_iter().flatten() {
-                running.spawn(jobs::attempt(core.clone(), job));
+                running.spawn(jobs::run::attempt(core.clone(), job));
             }
         }
     }
@@ -76,7 +77,7 @@ async fn keep_claiming(core: &Core, queue: Queue, most: usize, running: &mut Joi
 
 /// Looking does not cost what claiming in vain does.
 async fn is_due(core: &Core) -> Result<bool, Error> {
-    Ok(jobs::next_due(core).await?.is_some_and(|at| at <= core.now()))
+    Ok(jobs::run::next_due(core).await?.is_some_and(|at| at <= core.now()))
 }
 
 /// Voids leases that ended without a word from their gateway.

@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use tollgate_core::jobs::{self, JobRow};
+use tollgate_core::jobs;
+use tollgate_core::jobs::admin::JobRow;
 use tollgate_core::{Actor, Core, Page};
 use tollgate_types::{JobId, Zone};
 use utoipa::{IntoParams, ToSchema};
@@ -114,7 +115,7 @@ pub(crate) async fn list(
 ) -> Answer<List<JobRecord>> {
     let page = Page::new(params.page, params.page_size)?;
     let state = params.state.map(|state| state.as_str().to_owned());
-    let (found, total) = jobs::list(&core, state, page).await?;
+    let (found, total) = jobs::admin::list(&core, state, page).await?;
     ok(List { records: found.into_iter().map(|job| JobRecord::new(job, core.zone())).collect(), total })
 }
 
@@ -126,7 +127,7 @@ pub(crate) async fn list(
         (status = 404, description = "40400: no such dead job"),
     ))]
 pub(crate) async fn retry(_: Operator, PathId(id): PathId, State(core): State<Core>) -> Answer<()> {
-    jobs::retry(&core, Actor::Operator, JobId::new(id)).await?;
+    jobs::admin::retry(&core, Actor::Operator, JobId::new(id)).await?;
     done()
 }
 
@@ -138,6 +139,6 @@ pub(crate) async fn retry(_: Operator, PathId(id): PathId, State(core): State<Co
         (status = 404, description = "40400: no such dead job"),
     ))]
 pub(crate) async fn discard(_: Operator, PathId(id): PathId, State(core): State<Core>) -> Answer<()> {
-    jobs::discard(&core, Actor::Operator, JobId::new(id)).await?;
+    jobs::admin::discard(&core, Actor::Operator, JobId::new(id)).await?;
     done()
 }

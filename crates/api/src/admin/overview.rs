@@ -112,7 +112,7 @@ pub(crate) async fn overview(
 ) -> Answer<OverviewData> {
     let totals = overview::read(&core).await?;
     let stock = statics::stock_totals(&core).await?;
-    let (_, dead_jobs) = jobs::list(&core, Some("dead".to_owned()), Page::new(None, Some(1))?).await?;
+    let (_, dead_jobs) = jobs::admin::list(&core, Some("dead".to_owned()), Page::new(None, Some(1))?).await?;
     let (up, down): (Vec<_>, Vec<_>) = live.exits().into_iter().partition(|exit| exit.healthy);
     let traffic = totals.traffic.into_iter().map(|total| TrafficDay {
         day: total.day.to_string(),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tollgate_api::{
     AdminToken, ApiState, ExitError, ExitStatus, LeftOutReason, Live, LiveConnection, Settings,
 };
-use tollgate_core::jobs::{Awaited, BadUrl, Courier, Letter, Undelivered};
+use tollgate_core::courier::{Awaited, BadUrl, Courier, Letter, Undelivered};
 use tollgate_core::{Core, Keys, Policy};
 use tollgate_store::{Db, DbUrl, Options};
 use tollgate_testkit::FakeClock;
@@ -230,7 +230,7 @@ impl Api {
 
     /// Does what is due, as a worker would.
     pub(crate) async fn work(&self) {
-        while tollgate_core::jobs::run_due(&self.core, 100).await.unwrap() > 0 {}
+        while tollgate_core::jobs::run::run_due(&self.core, 100).await.unwrap() > 0 {}
     }
 
     pub(crate) async fn sub_account(&self, key: &str, name: &str) -> i64 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tollgate_ledger::statics::DAY;
 use tollgate_ledger::{EntryKind, LedgerAccount, Product};
-use tollgate_store::stock::Holding;
+use tollgate_store::statics::stock::Holding;
 use tollgate_store::{self as store, OrderKind, OrderState, ProxyState, StockState, Tx};
 
 use super::{Difference, Report};
@@ -32,7 +32,7 @@ fn terms_follow_entries(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Erro
         }
     }
     let (mut paid, mut refunded) = (BTreeMap::new(), BTreeMap::new());
-    for terms in store::static_terms::totals(tx)? {
+    for terms in store::statics::terms::totals(tx)? {
         let product = LedgerAccount::Revenue(Product::Static(terms.static_type));
         let key = format!("{product} to account {}", terms.account);
         paid.insert(key.clone(), i128::from(terms.amount.get()));
@@ -44,7 +44,7 @@ fn terms_follow_entries(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Erro
 }
 
 fn orders_are_what_they_say(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
-    for order in store::static_orders::tallies(tx)? {
+    for order in store::statics::orders::tallies(tx)? {
         let name = &order.order_no;
         report.compare(
             || format!("amount of order {name}"),
@@ -78,7 +78,7 @@ fn orders_are_what_they_say(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), 
 }
 
 fn requests_follow_terms(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
-    for (id, by_terms, by_requests) in store::static_requests::given_back(tx)? {
+    for (id, by_terms, by_requests) in store::statics::requests::given_back(tx)? {
         let what = || format!("given back by requests about static proxy {id}");
         report.compare(what, by_terms.get().into(), by_requests.get().into());
     }
@@ -87,7 +87,7 @@ fn requests_follow_terms(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Err
 
 fn proxies_follow_terms(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
     let day = i64::try_from(DAY.as_micros()).unwrap_or(i64::MAX);
-    for time in store::static_terms::last_ends(tx, day)? {
+    for time in store::statics::terms::last_ends(tx, day)? {
         let id = time.proxy;
         report.compare(
             || format!("terms of static proxy {id} that are not of its period"),
@@ -106,7 +106,7 @@ fn proxies_follow_terms(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Erro
 
 /// Each address in one hand at most, and both agree on it.
 fn stock_follows_proxies(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
-    let holdings = store::stock::holdings(tx)?;
+    let holdings = store::statics::stock::holdings(tx)?;
     for held in holdings.chunk_by(|one, next| one.id == next.id) {
         let Some(item) = held.first() else { continue };
         let hands = held.iter().filter(|holding| holding.proxy.is_some()).count();
@@ -139,16 +139,16 @@ fn agrees(holding: &Holding) -> bool {
 /// What is to happen by itself has a job that sees to it.
 fn promises_have_jobs(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error> {
     let mut missing = Vec::new();
-    for id in store::static_proxies::unpromised(tx, JobKind::StaticExpiry.as_str())? {
+    for id in store::statics::proxies::unpromised(tx, JobKind::StaticExpiry.as_str())? {
         missing.push(format!("jobs that end static proxy {id}"));
     }
-    for id in store::stock::unpromised(tx, JobKind::StockRelease.as_str())? {
+    for id in store::statics::stock::unpromised(tx, JobKind::StockRelease.as_str())? {
         missing.push(format!("jobs that set stock item {id} free"));
     }
-    for id in store::static_requests::unpromised(tx, JobKind::StaticReplacement.as_str())? {
+    for id in store::statics::requests::unpromised(tx, JobKind::StaticReplacement.as_str())? {
         missing.push(format!("jobs that do replacement {id}"));
     }
-    for id in store::static_requests::stranded(tx)? {
+    for id in store::statics::requests::stranded(tx)? {
         missing.push(format!("requests for another address of static proxy {id}"));
     }
     for id in store::packages::unpromised(tx, JobKind::PackageExpiry.as_str())? {
@@ -159,7 +159,7 @@ fn promises_have_jobs(tx: &mut Tx<'_>, report: &mut Report) -> Result<(), Error>
     }
     report.compared += 7;
     report.differences.extend(missing.into_iter().map(|what| Difference { what, expected: 1, found: 0 }));
-    for id in store::static_requests::pointless(tx)? {
+    for id in store::statics::requests::pointless(tx)? {
         let what = format!("open requests {id} about a static proxy without an address");
         report.differences.push(Difference { what, expected: 0, found: 1 });
     }

@@ -102,7 +102,7 @@ where
         let (once, work, now) = (once.clone(), work.clone(), core.now());
         let given_up = waiting.given_up();
         let attempt = move |tx: &mut Tx<'_>| {
-            let wallet = crate::wallets::lock(tx, account)?;
+            let wallet = crate::locks::wallet(tx, account)?;
             let mut claim = Claim { account, once: once.as_ref(), given_up: given_up.as_deref(), now };
             match claim.find(tx)? {
                 Found::Nothing => {

@@ -15,7 +15,8 @@ use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Time};
 
 use super::{ChannelKind, misnamed, owner};
-use crate::jobs::{self, Courier, Letter, Next, Prospect, Undelivered, Way};
+use crate::courier::{Courier, Letter, Prospect, Undelivered, Way};
+use crate::jobs::{self, Next};
 use crate::{Core, Error};
 
 /// The rests after failures with the same event; when they are used up it is given up.

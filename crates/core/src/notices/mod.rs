@@ -30,11 +30,12 @@ use tollgate_store::notice_channels::Channel;
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Cents, Language, Time, UnknownWord};
 
-use crate::accounts::check_email;
 use crate::audit_log::{self, Actor};
+use crate::checks::check_email;
+use crate::checks::check_range;
+use crate::courier::BadUrl;
 use crate::events::{self, EventKind};
-use crate::jobs::{self, BadUrl, JobKind};
-use crate::page::check_range;
+use crate::jobs::{self, JobKind};
 use crate::{Conflict, Core, Error, Noun, Rule};
 
 pub(crate) use delivery::deliver;
@@ -202,7 +203,7 @@ pub async fn set_webhook(
         check_url(core, url).await?;
     }
     let secret = new_secret(core);
-    let sealed = core.keys().seal(core, &owner(account), &secret)?;
+    let sealed = core.seal(&owner(account), &secret)?;
     let now = core.now();
     let made = core
         .db()
@@ -295,7 +296,7 @@ pub async fn rotate_webhook_secret(
     check_range("keep_old_hours", hours, 0, MOST_OLD_HOURS)?;
     let keep_for = Duration::from_secs(u64::try_from(hours).unwrap_or(0) * 3600);
     let secret = new_secret(core);
-    let sealed = core.keys().seal(core, &owner(account), &secret)?;
+    let sealed = core.seal(&owner(account), &secret)?;
     let now = core.now();
     let kind = ChannelKind::Webhook;
     let status = core
@@ -348,7 +349,7 @@ pub async fn set_low_balance(core: &Core, account: AccountId, cents: Cents) -> R
     check_range("low_balance", cents.get(), 0, HIGHEST_LOW_BALANCE)?;
     core.db()
         .write(move |tx| {
-            crate::wallets::lock(tx, account)?;
+            crate::locks::wallet(tx, account)?;
             Ok(store::notice_channels::set_low_balance(tx, account, cents)?)
         })
         .await

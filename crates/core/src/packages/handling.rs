@@ -2,10 +2,10 @@
 //! on at all.
 
 use tollgate_store::packages::Settings;
-use tollgate_store::{self as store, Tx};
+use tollgate_store::{self as store, RebuyStatus, Tx};
 use tollgate_types::{AccountId, Cents, OfferId, ProxyType};
 
-use super::watch_soon;
+use crate::watch::watch_soon;
 use crate::{Core, Error, Rule, directory};
 
 /// The largest number of days that a reminder or rebuy may look ahead.
@@ -54,15 +54,15 @@ pub async fn set_strategy(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            crate::wallets::lock(tx, account)?;
+            crate::locks::wallet(tx, account)?;
             let mut settings = settings_in(tx, account, proxy_type)?;
             if change.rebuy_offer.is_some() || change.auto_rebuy.is_some() {
                 // What was wrong with it before has been seen.
-                "normal".clone_into(&mut settings.rebuy_status);
+                settings.rebuy_status = RebuyStatus::Normal;
             }
             if let Some(offer) = change.rebuy_offer {
                 agreed_amount(tx, account, proxy_type, offer)?;
-                settings.rebuy_offer = offer;
+                settings.rebuy_offer = Some(offer);
             }
             settings.auto_remind = change.auto_remind.unwrap_or(settings.auto_remind);
             settings.remind_gb = change.remind_gb.unwrap_or(settings.remind_gb);
@@ -70,11 +70,12 @@ pub async fn set_strategy(
             settings.auto_rebuy = change.auto_rebuy.unwrap_or(settings.auto_rebuy);
             settings.rebuy_gb = change.rebuy_gb.unwrap_or(settings.rebuy_gb);
             settings.rebuy_days = change.rebuy_days.unwrap_or(settings.rebuy_days);
-            if settings.auto_rebuy && settings.rebuy_offer.get() == 0 {
-                return Err(Error::Invalid { field: "rebuy_package_id", rule: Rule::Required });
-            }
-            if settings.auto_rebuy && (change.rebuy_offer.is_some() || change.auto_rebuy.is_some()) {
-                settings.rebuy_amount = agreed_amount(tx, account, proxy_type, settings.rebuy_offer)?;
+            if settings.auto_rebuy {
+                let required = Error::Invalid { field: "rebuy_package_id", rule: Rule::Required };
+                let offer = settings.rebuy_offer.ok_or(required)?;
+                if change.rebuy_offer.is_some() || change.auto_rebuy.is_some() {
+                    settings.rebuy_amount = agreed_amount(tx, account, proxy_type, offer)?;
+                }
             }
             store::packages::write_settings(tx, account, &settings)?;
             watch_soon(tx, account, proxy_type, now)
@@ -96,7 +97,7 @@ pub async fn set_status(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            crate::wallets::lock(tx, account)?;
+            crate::locks::wallet(tx, account)?;
             let mut settings = settings_in(tx, account, proxy_type)?;
             if settings.active == active {
                 return Ok(());

@@ -13,12 +13,13 @@ use tollgate_ledger::LedgerError;
 use tollgate_ledger::watch::{Left, Threshold, marks};
 use tollgate_store::jobs::Claimed;
 use tollgate_store::packages::{Package, Settings};
-use tollgate_store::{self as store, Tx};
-use tollgate_types::{AccountId, Bytes, Cents, PackageId, ProxyType, Time, Zone};
+use tollgate_store::{self as store, RebuyStatus, Tx};
+use tollgate_types::{AccountId, Bytes, Cents, OfferId, PackageId, ProxyType, Time, Zone};
 
 use super::{close_in, grant_in};
 use crate::events::{self, EventKind};
-use crate::jobs::{self, JobKind, Next};
+use crate::jobs::{self, Next};
+use crate::watch::watch_soon;
 use crate::{Core, Error};
 
 /// The rest before an expired package is looked at again that leases still hold bytes of.
@@ -27,26 +28,6 @@ const WHILE_HELD: Duration = Duration::from_secs(5);
 /// Buying again by itself happens so often on a day at most, whatever the thresholds say: a
 /// threshold above what one package holds would buy without end.
 const MOST_REBUYS: i64 = 3;
-
-/// Has an account's packages of a type looked at soon.
-pub(crate) fn watch_soon(
-    tx: &mut Tx<'_>,
-    account: AccountId,
-    proxy_type: ProxyType,
-    now: Time,
-) -> Result<(), Error> {
-    jobs::hurry(tx, JobKind::PackageWatch, &format!("{account}:{proxy_type}"), now, now)
-}
-
-/// Has every type looked at soon of which the last attempt to buy again failed: money has come in.
-pub(crate) fn watch_failed(tx: &mut Tx<'_>, account: AccountId, now: Time) -> Result<(), Error> {
-    for settings in store::packages::settings(tx, account)? {
-        if settings.auto_rebuy && settings.rebuy_status != NORMAL {
-            watch_soon(tx, account, settings.proxy_type, now)?;
-        }
-    }
-    Ok(())
-}
 
 /// Ends a package's time.
 pub(crate) async fn expire(core: &Core, job: &Claimed) -> Result<(), Error> {
@@ -62,7 +43,7 @@ pub(crate) async fn expire(core: &Core, job: &Claimed) -> Result<(), Error> {
 
 fn expire_in(tx: &mut Tx<'_>, id: PackageId, now: Time) -> Result<Next, Error> {
     let Some(account) = store::packages::account_of(tx, id)? else { return Ok(Next::Done) };
-    crate::wallets::lock(tx, account)?;
+    crate::locks::wallet(tx, account)?;
     let package = store::packages::lock(tx, id)?;
     if package.closed {
         return Ok(Next::Done);
@@ -105,7 +86,7 @@ fn watch_in(
     now: Time,
     zone: &Zone,
 ) -> Result<Next, Error> {
-    crate::wallets::lock(tx, account)?;
+    crate::locks::wallet(tx, account)?;
     let settings = store::packages::settings(tx, account)?;
     let Some(before) = settings.into_iter().find(|settings| settings.proxy_type == proxy_type) else {
         return Ok(Next::Done);
@@ -180,8 +161,6 @@ fn remind(
     Ok(settings.auto_remind.then(|| threshold.due_at(left)))
 }
 
-const NORMAL: &str = "normal";
-
 /// What came of looking whether to buy again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rebuy {
@@ -218,17 +197,17 @@ fn buy_again(
     now: Time,
     zone: &Zone,
 ) -> Result<Rebuy, Error> {
-    if !settings.auto_rebuy || !settings.active || settings.rebuy_offer.get() == 0 {
+    let Some(offer) = settings.rebuy_offer.filter(|_| settings.auto_rebuy && settings.active) else {
         return Ok(Rebuy::Never);
-    }
+    };
     let threshold = Threshold::new(settings.rebuy_gb, settings.rebuy_days);
     if let Some(left) = left.filter(|left| !threshold.by_bytes(*left) && !threshold.by_time(*left, now)) {
-        NORMAL.clone_into(&mut settings.rebuy_status);
+        settings.rebuy_status = RebuyStatus::Normal;
         return Ok(Rebuy::Due(threshold.due_at(left)));
     }
-    match try_to_buy(tx, account, settings, now, zone)? {
+    match try_to_buy(tx, account, settings, offer, now, zone)? {
         Ok((package, amount)) => {
-            NORMAL.clone_into(&mut settings.rebuy_status);
+            settings.rebuy_status = RebuyStatus::Normal;
             let data = json!({ "proxy_type": settings.proxy_type.as_str(), "package_id": package.get(),
                                "amount": amount.get() });
             events::emit(tx, account, EventKind::PackageRebuySucceeded, &data, now)?;
@@ -238,7 +217,7 @@ fn buy_again(
             let (status, kind, data, again_at) = obstacle.told(settings.proxy_type);
             // Said once, until something changes.
             if settings.rebuy_status != status {
-                status.clone_into(&mut settings.rebuy_status);
+                settings.rebuy_status = status;
                 events::emit(tx, account, kind, &data, now)?;
             }
             Ok(Rebuy::Failed(again_at))
@@ -250,6 +229,7 @@ fn try_to_buy(
     tx: &mut Tx<'_>,
     account: AccountId,
     settings: &mut Settings,
+    offer: OfferId,
     now: Time,
     zone: &Zone,
 ) -> Result<Result<(PackageId, Cents), Obstacle>, Error> {
@@ -264,7 +244,7 @@ fn try_to_buy(
     if settings.rebuys >= MOST_REBUYS {
         return no("it was bought often enough today", Some(zone.start_of(today.plus_days(1))));
     }
-    let offer = crate::offers::visible_in(tx, account, settings.rebuy_offer)?;
+    let offer = crate::offers::visible_in(tx, account, offer)?;
     let Some(offer) = offer.filter(|offer| offer.proxy_type == settings.proxy_type) else {
         return no("the package is not on sale any more", None);
     };
@@ -286,17 +266,17 @@ fn try_to_buy(
 
 impl Obstacle {
     /// The status that it is shown by, how it is told, and when to try again by itself.
-    fn told(self, proxy_type: ProxyType) -> (&'static str, EventKind, serde_json::Value, Option<Time>) {
+    fn told(self, proxy_type: ProxyType) -> (RebuyStatus, EventKind, serde_json::Value, Option<Time>) {
         let proxy_type = proxy_type.as_str();
         match self {
             Self::Insufficient { amount, balance } => {
                 let data =
                     json!({ "proxy_type": proxy_type, "amount": amount.get(), "balance": balance.get() });
-                ("insufficient", EventKind::PackageRebuyInsufficient, data, None)
+                (RebuyStatus::Insufficient, EventKind::PackageRebuyInsufficient, data, None)
             }
             Self::Other { reason, again_at } => {
                 let data = json!({ "proxy_type": proxy_type, "reason": reason });
-                ("failed", EventKind::PackageRebuyFailed, data, again_at)
+                (RebuyStatus::Failed, EventKind::PackageRebuyFailed, data, again_at)
             }
         }
     }

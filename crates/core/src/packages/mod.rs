@@ -13,10 +13,11 @@ use tollgate_types::{AccountId, Bytes, Cents, OfferId, PackageId, ProxyType, Tim
 use crate::idempotency::{self, Kept, Once, Outcome};
 use crate::jobs::JobKind;
 use crate::offers::Offer;
+use crate::watch::watch_soon;
 use crate::{Core, Error, Noun};
 
 pub use handling::{StrategyChange, set_status, set_strategy};
-pub(crate) use jobs::{expire, watch, watch_failed, watch_soon};
+pub(crate) use jobs::{expire, watch};
 
 /// What a purchase did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,9 +139,9 @@ fn holding(
 ) -> Result<Option<Holding>, Error> {
     let Some(expires_at) = packages.iter().map(|package| package.expires_at).max() else { return Ok(None) };
     packages.retain(|package| package.expires_at > now);
-    let rebuy = match settings.rebuy_offer.get() {
-        0 => None,
-        _ => crate::offers::by_id_in(tx, settings.rebuy_offer)?,
+    let rebuy = match settings.rebuy_offer {
+        None => None,
+        Some(offer) => crate::offers::by_id_in(tx, offer)?,
     };
     Ok(Some(Holding {
         proxy_type: settings.proxy_type,

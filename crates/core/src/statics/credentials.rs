@@ -1,7 +1,7 @@
 //! What a static proxy is entered by: made anew for every lease of an address.
 
 use secrecy::SecretString;
-use tollgate_store::static_proxies::Credentials;
+use tollgate_store::statics::proxies::Credentials;
 
 use crate::{Core, Error};
 
@@ -27,7 +27,7 @@ pub(super) async fn make(core: &Core, count: usize) -> Result<Vec<Credentials>, 
 fn one(core: &Core) -> Result<Credentials, Error> {
     let (username, password) = (format!("s{}", word(core, NAME, 9)), word(core, PASSWORD, 16));
     Ok(Credentials {
-        password_sealed: core.keys().seal(core, &owner(&username), &password)?,
+        password_sealed: core.seal(&owner(&username), &password)?,
         password_tag: core.keys().password_key().tag(password.as_bytes()),
         username,
     })

@@ -1,6 +1,6 @@
 //! How a static proxy gives its address back, and what becomes of the address.
 
-use tollgate_store::static_proxies::{Place, Proxy};
+use tollgate_store::statics::proxies::{Place, Proxy};
 use tollgate_store::{self as store, ProxyState, RequestState, StockState, Tx};
 use tollgate_types::{StaticRequestId, StockId, Time};
 
@@ -31,7 +31,7 @@ pub(super) fn rest(tx: &mut Tx<'_>, core: &Core, place: &Place, now: Time) -> Re
             now.plus(core.policy().static_grace)
         }
     };
-    store::stock::set_state(tx, place.stock, StockState::Grace, Some(until), now)?;
+    store::statics::stock::set_state(tx, place.stock, StockState::Grace, Some(until), now)?;
     Ok(Some(Resting { stock: place.stock, until }))
 }
 
@@ -40,7 +40,7 @@ pub(super) fn release(tx: &mut Tx<'_>, place: &Place, now: Time) -> Result<(), E
     match place.state {
         StockState::Disabled => Ok(()),
         StockState::Free | StockState::Leased | StockState::Grace => {
-            Ok(store::stock::set_state(tx, place.stock, StockState::Free, None, now)?)
+            Ok(store::statics::stock::set_state(tx, place.stock, StockState::Free, None, now)?)
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn end(
     }
     proxy.state = ProxyState::Ended;
     proxy.place = None;
-    Ok(store::static_proxies::write(tx, proxy, now)?)
+    Ok(store::statics::proxies::write(tx, proxy, now)?)
 }
 
 /// Writes what became of a request.
@@ -68,8 +68,8 @@ pub(super) fn settle(
     state: RequestState,
     now: Time,
 ) -> Result<(), Error> {
-    match store::static_requests::by_id(tx, id)? {
-        Some(request) => Ok(store::static_requests::write(tx, &request, state, now)?),
+    match store::statics::requests::by_id(tx, id)? {
+        Some(request) => Ok(store::statics::requests::write(tx, &request, state, now)?),
         None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! What happens to static proxies by itself.
 
 use tollgate_store::jobs::Claimed;
-use tollgate_store::static_proxies::Proxy;
+use tollgate_store::statics::proxies::Proxy;
 use tollgate_store::{self as store, ProxyState, RebuyStatus, StockState, Tx};
 use tollgate_types::{StaticProxyId, StaticRequestId, StockId, Time};
 
@@ -66,7 +66,7 @@ fn try_renewal(tx: &mut Tx<'_>, core: &Core, job: &Claimed, held: Held, now: Tim
         Err(error) => {
             let (status, kind, reason) = why_not(error)?;
             proxy.rebuy_status = status;
-            store::static_proxies::write(tx, &proxy, now)?;
+            store::statics::proxies::write(tx, &proxy, now)?;
             let mut told = told(core, &proxy);
             told["amount"] = proxy.price_now.get().into();
             told["balance"] = wallet.balance().get().into();
@@ -136,10 +136,10 @@ fn expire(
     now: Time,
 ) -> Result<(), Error> {
     if let Some(place) = proxy.place.filter(|place| place.state != StockState::Disabled) {
-        store::stock::set_state(tx, place.stock, StockState::Grace, Some(release_at), now)?;
+        store::statics::stock::set_state(tx, place.stock, StockState::Grace, Some(release_at), now)?;
     }
     proxy.state = ProxyState::Grace;
-    store::static_proxies::write(tx, &proxy, now)?;
+    store::statics::proxies::write(tx, &proxy, now)?;
     let mut told = told(core, &proxy);
     told["grace_until"] = core.zone().show(release_at).into();
     events::emit(tx, proxy.account, EventKind::StaticExpired, &told, now)?;
@@ -172,11 +172,11 @@ pub(crate) async fn replacement(core: &Core, job: &Claimed) -> Result<(), Error>
 pub(crate) async fn release(core: &Core, job: &Claimed) -> Result<(), Error> {
     let id = StockId::new(subject(job)?);
     done(core, job, move |tx, _, job, now| {
-        let resting = store::stock::lock(tx, id)?.filter(|item| item.holder.is_none());
+        let resting = store::statics::stock::lock(tx, id)?.filter(|item| item.holder.is_none());
         match resting.and_then(|item| item.release_at) {
             Some(release_at) if release_at > now => jobs::close(tx, job, Next::At(release_at), now),
             Some(_) => {
-                store::stock::set_state(tx, id, StockState::Free, None, now)?;
+                store::statics::stock::set_state(tx, id, StockState::Free, None, now)?;
                 jobs::close(tx, job, Next::Done, now)
             }
             None => close_idle(tx, job, now),

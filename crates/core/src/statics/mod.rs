@@ -24,7 +24,7 @@ mod traffic;
 
 use serde_json::{Value, json};
 use tollgate_ledger::Wallet;
-use tollgate_store::static_proxies::Proxy;
+use tollgate_store::statics::proxies::Proxy;
 use tollgate_store::{self as store, ProxyState, RequestKind, Tx};
 use tollgate_types::{AccountId, Country, StaticProxyId, Time};
 
@@ -52,21 +52,21 @@ struct Held {
 
 /// Locks the wallet of a proxy's account; `None` where there is no such proxy.
 fn hold(tx: &mut Tx<'_>, id: StaticProxyId) -> Result<Option<Held>, Error> {
-    let Some(account) = store::static_proxies::owner(tx, id)? else { return Ok(None) };
-    let wallet = crate::wallets::lock(tx, account)?;
-    Ok(store::static_proxies::by_id(tx, id)?.map(|proxy| Held { wallet, proxy }))
+    let Some(account) = store::statics::proxies::owner(tx, id)? else { return Ok(None) };
+    let wallet = crate::locks::wallet(tx, account)?;
+    Ok(store::statics::proxies::by_id(tx, id)?.map(|proxy| Held { wallet, proxy }))
 }
 
 /// The same of an account's own proxy that has not ended.
 fn hold_own(tx: &mut Tx<'_>, account: AccountId, id: StaticProxyId) -> Result<Held, Error> {
-    let wallet = crate::wallets::lock(tx, account)?;
+    let wallet = crate::locks::wallet(tx, account)?;
     let proxy = own(tx, account, id)?;
     Ok(Held { wallet, proxy })
 }
 
 /// An account's own proxy that has not ended.
 fn own(tx: &mut Tx<'_>, account: AccountId, id: StaticProxyId) -> Result<Proxy, Error> {
-    let found = store::static_proxies::by_id(tx, id)?;
+    let found = store::statics::proxies::by_id(tx, id)?;
     let own = found.filter(|proxy| proxy.account == account && proxy.state != ProxyState::Ended);
     own.ok_or(Error::NotFound(Noun::StaticProxy))
 }

@@ -3,10 +3,10 @@
 use serde_json::json;
 use tollgate_ledger::statics::{extension, shares};
 use tollgate_ledger::{Entry, StaticSale, Wallet};
-use tollgate_store::static_orders::NewOrder;
-pub use tollgate_store::static_orders::Order as OrderRow;
-use tollgate_store::static_prices::Price;
-use tollgate_store::static_proxies::{Credentials, NewProxies};
+use tollgate_store::statics::orders::NewOrder;
+pub use tollgate_store::statics::orders::Order as OrderRow;
+use tollgate_store::statics::prices::Price;
+use tollgate_store::statics::proxies::{Credentials, NewProxies};
 use tollgate_store::{self as store, OrderKind, OrderState, Tx};
 use tollgate_types::{
     AccountId, Cents, Country, StaticOrderId, StaticPriceId, StaticProtocol, StaticProxyId, StaticType,
@@ -66,10 +66,10 @@ pub async fn quote(core: &Core, account: AccountId, ask: OrderRequest) -> Result
     core.db()
         .read(move |tx| {
             let price = price_of(tx, &ask)?;
-            if !store::stock::has_shelf(tx, price.static_type, country)? {
+            if !store::statics::stock::has_shelf(tx, price.static_type, country)? {
                 return Err(nothing_there());
             }
-            let free = store::stock::count_free(tx, price.static_type, country, price.count)?;
+            let free = store::statics::stock::count_free(tx, price.static_type, country, price.count)?;
             Ok(Quote {
                 count: price.count,
                 price: price.price,
@@ -113,7 +113,7 @@ pub async fn order(
     // How many an item is of never changes. Credentials take a while to make: not while others wait
     // for the stock.
     let price = ask.price;
-    let price = core.db().read(move |tx| Ok::<_, Error>(store::static_prices::by_id(tx, price)?)).await?;
+    let price = core.db().read(move |tx| Ok::<_, Error>(store::statics::prices::by_id(tx, price)?)).await?;
     let count = price.map_or(0, |price| usize::try_from(price.count).unwrap_or(0));
     let credentials = credentials::make(core, count).await?;
     let inner = core.clone();
@@ -122,7 +122,7 @@ pub async fn order(
         placing.place(tx, &wallet)
     };
     let ordered = idempotency::once(core, account, once, work).await?;
-    crate::core::published(core).await;
+    directory::published(core).await;
     Ok(ordered)
 }
 
@@ -160,12 +160,12 @@ impl Placing<'_> {
     /// Takes what is ordered from stock; `None` where it is to be delivered later.
     fn take(&self, tx: &mut Tx<'_>, price: &Price) -> Result<Option<Vec<StockId>>, Error> {
         let (kind, country) = (price.static_type, self.country);
-        if !store::stock::lock_shelf(tx, kind, country)? {
+        if !store::statics::stock::lock_shelf(tx, kind, country)? {
             return Err(nothing_there());
         }
-        let free = store::stock::count_free(tx, kind, country, price.count)?;
+        let free = store::statics::stock::count_free(tx, kind, country, price.count)?;
         match (free >= price.count, price.back_orders) {
-            (true, _) => Ok(Some(store::stock::lease(tx, kind, country, price.count, self.now)?)),
+            (true, _) => Ok(Some(store::statics::stock::lease(tx, kind, country, price.count, self.now)?)),
             (false, true) => Ok(None),
             (false, false) => Err(Error::OutOfStock),
         }
@@ -225,7 +225,7 @@ impl Placing<'_> {
         };
         let mut proxies = Vec::with_capacity(count);
         for (stock, credentials) in stock.into_iter().zip(self.credentials) {
-            proxies.push(store::static_proxies::insert(tx, &new, stock, credentials, self.now)?);
+            proxies.push(store::statics::proxies::insert(tx, &new, stock, credentials, self.now)?);
         }
         write_terms(tx, order, &proxies, amount, term)?;
         Ok(term)
@@ -245,7 +245,7 @@ fn write_terms(
     // Proxies were numbered as they were written: those with like shares stand together.
     for alike in shares.chunk_by(|one, next| one.1 == next.1) {
         if let (Some((first, share)), Some((last, _))) = (alike.first(), alike.last()) {
-            store::static_terms::insert_alike(tx, order, (*first, *last), *share, term)?;
+            store::statics::terms::insert_alike(tx, order, (*first, *last), *share, term)?;
         }
     }
     Ok(())
@@ -260,7 +260,7 @@ pub(super) fn number(
 ) -> Result<(StaticOrderId, String), Error> {
     for _ in 0..MOST_DRAWS {
         let order_no = credentials::order_no(core);
-        if let Some(order) = store::static_orders::insert(tx, &order_no, new, now)? {
+        if let Some(order) = store::statics::orders::insert(tx, &order_no, new, now)? {
             return Ok((order, order_no));
         }
     }
@@ -299,7 +299,7 @@ pub(super) fn set_jobs(
         [(JobKind::StaticExpiry, Some(expires_at)), (JobKind::StaticRenewal, marks::next(expires_at, now))];
     for (kind, at) in kinds {
         if let Some(at) = at {
-            store::static_orders::set_jobs(tx, order, kind.as_str(), at, now)?;
+            store::statics::orders::set_jobs(tx, order, kind.as_str(), at, now)?;
         }
     }
     Ok(())
@@ -315,7 +315,7 @@ pub(super) fn completed(order_no: &str, price: &Price, country: Country, amount:
 
 /// The price package that is ordered, where it can be.
 fn price_of(tx: &mut Tx<'_>, ask: &OrderRequest) -> Result<Price, Error> {
-    let found = store::static_prices::by_id(tx, ask.price)?.filter(|price| price.on_sale);
+    let found = store::statics::prices::by_id(tx, ask.price)?.filter(|price| price.on_sale);
     let price = found.ok_or(Error::NotFound(Noun::StaticPrice))?;
     match price.static_type == ask.static_type {
         true => Ok(price),
@@ -360,10 +360,12 @@ pub struct OrderFilter {
 /// # Errors
 /// [`Error::Invalid`] for `state`.
 pub async fn orders(core: &Core, filter: OrderFilter, page: Page) -> Result<(Vec<OrderRow>, i64), Error> {
-    let filter = store::static_orders::Filter {
+    let filter = store::statics::orders::Filter {
         account: filter.account.map_or(0, AccountId::get),
         state: super::requests::word("state", filter.state, OrderState::WORDS)?,
         order_no: super::proxies::storable(filter.order_no),
     };
-    core.db().read(move |tx| Ok(store::static_orders::page(tx, &filter, page.limit(), page.offset())?)).await
+    core.db()
+        .read(move |tx| Ok(store::statics::orders::page(tx, &filter, page.limit(), page.offset())?))
+        .await
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use tollgate_ledger::Entry;
 use tollgate_ledger::statics::extension;
-use tollgate_store::static_prices::Price;
+use tollgate_store::statics::prices::Price;
 use tollgate_store::{self as store, OrderState, Tx};
 use tollgate_types::{Cents, Country, StaticOrderId, StockId, Time};
 
 use super::OrderRow;
 use super::orders::{completed, set_jobs};
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
+use crate::directory::{self, Subject, write_and_publish};
 use crate::events::{self, EventKind};
 use crate::{Conflict, Core, Error, Noun, Rule};
 
@@ -31,19 +30,19 @@ pub async fn fulfil(core: &Core, actor: Actor, id: StaticOrderId, stock: Vec<Sto
     let now = core.now();
     write_and_publish(core, move |tx| {
         let order = hold_pending(tx, id)?;
-        let price = store::static_prices::by_id(tx, order.price)?.ok_or_else(|| broken(&order))?;
+        let price = store::statics::prices::by_id(tx, order.price)?.ok_or_else(|| broken(&order))?;
         let country: Country = order.country.parse().map_err(|_| broken(&order))?;
         let stock = take(tx, &price, country, &stock, now)?;
         let term = extension(now, now, price.period);
-        let proxies = store::static_proxies::of_order(tx, id)?;
+        let proxies = store::statics::proxies::of_order(tx, id)?;
         if proxies.len() != stock.len() {
             return Err(broken(&order));
         }
         for (proxy, stock) in proxies.iter().zip(stock) {
-            store::static_proxies::deliver(tx, proxy.id, stock, term.1, now)?;
+            store::statics::proxies::deliver(tx, proxy.id, stock, term.1, now)?;
         }
-        store::static_terms::move_order(tx, id, term)?;
-        store::static_orders::set_state(tx, id, OrderState::Completed, now)?;
+        store::statics::terms::move_order(tx, id, term)?;
+        store::statics::orders::set_state(tx, id, OrderState::Completed, now)?;
         log(tx, now, &actor, "static_order.fulfilled", &order, "")?;
         let told = completed(&order.order_no, &price, country, order.amount);
         events::emit(tx, order.account, EventKind::StaticOrderCompleted, &told, now)?;
@@ -61,17 +60,17 @@ fn take(
     named: &[StockId],
     now: Time,
 ) -> Result<Vec<StockId>, Error> {
-    store::stock::lock_shelf(tx, price.static_type, country)?;
+    store::statics::stock::lock_shelf(tx, price.static_type, country)?;
     let count = usize::try_from(price.count).unwrap_or(usize::MAX);
     if named.is_empty() {
-        let taken = store::stock::lease(tx, price.static_type, country, price.count, now)?;
+        let taken = store::statics::stock::lease(tx, price.static_type, country, price.count, now)?;
         return if taken.len() == count { Ok(taken) } else { Err(Error::OutOfStock) };
     }
     if named.len() != count {
         return Err(Error::invalid("stock_ids", Rule::Count { min: count, max: count }));
     }
     for id in named {
-        if !store::stock::lease_one(tx, *id, price.static_type, country, now)? {
+        if !store::statics::stock::lease_one(tx, *id, price.static_type, country, now)? {
             return Err(Error::invalid("stock_ids", Rule::Reference));
         }
     }
@@ -89,9 +88,9 @@ pub async fn cancel(core: &Core, actor: Actor, id: StaticOrderId, note: String) 
     core.db()
         .write(move |tx| {
             let order = hold_pending(tx, id)?;
-            store::static_terms::refund_order(tx, id)?;
-            store::static_proxies::end_order(tx, id, now)?;
-            store::static_orders::set_state(tx, id, OrderState::Cancelled, now)?;
+            store::statics::terms::refund_order(tx, id)?;
+            store::statics::proxies::end_order(tx, id, now)?;
+            store::statics::orders::set_state(tx, id, OrderState::Cancelled, now)?;
             pay_back(tx, &order, now)?;
             log(tx, now, &actor, "static_order.cancelled", &order, &note)?;
             let told = json!({
@@ -119,9 +118,9 @@ fn pay_back(tx: &mut Tx<'_>, order: &OrderRow, now: Time) -> Result<(), Error> {
 /// A pending order, with its account's wallet locked.
 fn hold_pending(tx: &mut Tx<'_>, id: StaticOrderId) -> Result<OrderRow, Error> {
     let missing = || Error::NotFound(Noun::StaticOrder);
-    let account = store::static_orders::by_id(tx, id)?.ok_or_else(missing)?.account;
-    crate::wallets::lock(tx, account)?;
-    let order = store::static_orders::by_id(tx, id)?.ok_or_else(missing)?;
+    let account = store::statics::orders::by_id(tx, id)?.ok_or_else(missing)?.account;
+    crate::locks::wallet(tx, account)?;
+    let order = store::statics::orders::by_id(tx, id)?.ok_or_else(missing)?;
     match order.state == OrderState::Pending.as_str() {
         true => Ok(order),
         false => Err(Error::Conflict(Conflict::OrderDecided)),

@@ -1,12 +1,12 @@
 //! The price list of static proxies.
 
 use serde_json::json;
-pub use tollgate_store::static_prices::Price;
+pub use tollgate_store::statics::prices::Price;
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{Cents, StaticPriceId, StaticType, Time};
 
 use crate::audit_log::{self, Actor};
-use crate::page::check_range;
+use crate::checks::check_range;
 use crate::{Core, Error, Noun, Page, Rule};
 
 /// The most addresses of one order.
@@ -59,7 +59,7 @@ pub async fn create_price(core: &Core, actor: Actor, new: PriceChange) -> Result
     check(&price)?;
     core.db()
         .write(move |tx| {
-            let id = store::static_prices::insert(tx, &price, now)?;
+            let id = store::statics::prices::insert(tx, &price, now)?;
             log(tx, now, &actor, "static_price.created", &Price { id, ..price.clone() })?;
             Ok(id)
         })
@@ -80,7 +80,7 @@ pub async fn update_price(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            let price = store::static_prices::lock(tx, id)?.ok_or(Error::NotFound(Noun::StaticPrice))?;
+            let price = store::statics::prices::lock(tx, id)?.ok_or(Error::NotFound(Noun::StaticPrice))?;
             check_fixed("proxy_type", change.static_type, price.static_type)?;
             check_fixed("count", change.count, price.count)?;
             check_fixed("period", change.period, price.period)?;
@@ -92,7 +92,7 @@ pub async fn update_price(
                 ..price
             };
             check(&price)?;
-            store::static_prices::update(tx, &price, now)?;
+            store::statics::prices::update(tx, &price, now)?;
             log(tx, now, &actor, "static_price.updated", &price)
         })
         .await
@@ -103,7 +103,7 @@ pub async fn update_price(
 /// # Errors
 /// Those of the store.
 pub async fn list_prices(core: &Core, page: Page) -> Result<(Vec<Price>, i64), Error> {
-    core.db().read(move |tx| Ok(store::static_prices::page(tx, page.limit(), page.offset())?)).await
+    core.db().read(move |tx| Ok(store::statics::prices::page(tx, page.limit(), page.offset())?)).await
 }
 
 /// What can be ordered, by type, count and period; only of one type where one is named (contract
@@ -112,7 +112,7 @@ pub async fn list_prices(core: &Core, page: Page) -> Result<(Vec<Price>, i64), E
 /// # Errors
 /// Those of the store.
 pub async fn visible_prices(core: &Core, only: Option<StaticType>) -> Result<Vec<Price>, Error> {
-    core.db().read(move |tx| Ok(store::static_prices::on_sale(tx, only)?)).await
+    core.db().read(move |tx| Ok(store::statics::prices::on_sale(tx, only)?)).await
 }
 
 /// What an order by an item costs: `count × price × (100 − discount) / 100`, rounded half up

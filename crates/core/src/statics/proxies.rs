@@ -3,13 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use secrecy::SecretString;
-use tollgate_store::static_proxies::{Filter, Proxy};
-use tollgate_store::{self as store, ProxyState, Tx};
+use tollgate_store::statics::proxies::{Filter, Proxy};
+use tollgate_store::{self as store, ProxyState, RebuyStatus, Tx};
 use tollgate_types::{AccountId, StaticProtocol, StaticProxyId, StaticType, Time};
 
 use super::{Held, credentials, hold_own, marks};
+use crate::checks::check_text;
 use crate::jobs::{self, JobKind};
-use crate::page::check_text;
 use crate::{Core, Error, Noun, Page, Rule};
 
 /// The most proxies of one export.
@@ -59,8 +59,8 @@ pub struct StaticProxy {
     pub remark: String,
     /// Whether it is renewed by itself.
     pub auto_rebuy: bool,
-    /// How that went last: normal, insufficient or failed.
-    pub rebuy_status: String,
+    /// How that went last.
+    pub rebuy_status: RebuyStatus,
     /// pending, live, or grace (expired, and may still be renewed).
     pub state: String,
     /// The request that is under way: refund or replace.
@@ -84,7 +84,7 @@ pub async fn list(
 ) -> Result<(Vec<StaticProxy>, i64), Error> {
     let filter = understood(filter)?;
     let read = move |tx: &mut Tx<'_>| {
-        Ok::<_, Error>(store::static_proxies::page(tx, account, &filter, page.limit(), page.offset())?)
+        Ok::<_, Error>(store::statics::proxies::page(tx, account, &filter, page.limit(), page.offset())?)
     };
     let (rows, total) = core.db().read(read).await?;
     Ok((opened(core, rows)?, total))
@@ -101,7 +101,7 @@ pub async fn export(
 ) -> Result<Vec<StaticProxy>, Error> {
     let (filter, now) = (understood(filter)?, core.now());
     let read = move |tx: &mut Tx<'_>| {
-        Ok::<_, Error>(store::static_proxies::live(tx, account, &filter, MOST_EXPORTED)?)
+        Ok::<_, Error>(store::statics::proxies::live(tx, account, &filter, MOST_EXPORTED)?)
     };
     let mut rows = core.db().read(read).await?;
     // One that has just expired is live until a worker has seen to it.
@@ -158,7 +158,7 @@ fn opened(core: &Core, rows: Vec<Proxy>) -> Result<Vec<StaticProxy>, Error> {
             username: row.username,
             remark: row.remark,
             auto_rebuy: row.auto_rebuy,
-            rebuy_status: row.rebuy_status.as_str().to_owned(),
+            rebuy_status: row.rebuy_status,
             state: row.state.as_str().to_owned(),
             request: row.request.map(|(_, kind)| kind.as_str().to_owned()),
             expires_at: row.expires_at,
@@ -184,7 +184,7 @@ pub async fn set_auto_rebuy(
         .write(move |tx| {
             let mut proxy = hold_of_type(tx, account, static_type, id)?;
             proxy.auto_rebuy = active;
-            store::static_proxies::write(tx, &proxy, now)?;
+            store::statics::proxies::write(tx, &proxy, now)?;
             if !active || proxy.state != ProxyState::Live || now >= proxy.expires_at {
                 return Ok(());
             }
@@ -213,7 +213,7 @@ pub async fn set_remark(
         .write(move |tx| {
             let mut proxy = hold_of_type(tx, account, static_type, id)?;
             proxy.remark.clone_from(&remark);
-            Ok(store::static_proxies::write(tx, &proxy, now)?)
+            Ok(store::statics::proxies::write(tx, &proxy, now)?)
         })
         .await
 }

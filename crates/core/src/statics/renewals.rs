@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use tollgate_ledger::Wallet;
 use tollgate_ledger::statics::{extension, total};
-use tollgate_store::static_orders::NewOrder;
-use tollgate_store::static_proxies::Proxy;
+use tollgate_store::statics::orders::NewOrder;
+use tollgate_store::statics::proxies::Proxy;
 use tollgate_store::{
     self as store, OrderKind, OrderState, ProxyState, RebuyStatus, RequestKind, StockState, Tx,
 };
@@ -101,7 +101,7 @@ pub async fn renew(
         Ok(renewed)
     };
     let renewed = idempotency::once(core, account, once, work).await?;
-    crate::core::published(core).await;
+    directory::published(core).await;
     Ok(renewed)
 }
 
@@ -147,14 +147,14 @@ fn extend(
     now: Time,
 ) -> Result<(), Error> {
     let term = extension(now, proxy.expires_at, proxy.period);
-    store::static_terms::insert(tx, proxy.id, order, line.amount, term)?;
+    store::statics::terms::insert(tx, proxy.id, order, line.amount, term)?;
     if let Some(place) = proxy.place.filter(|place| place.state == StockState::Grace) {
-        store::stock::set_state(tx, place.stock, StockState::Leased, None, now)?;
+        store::statics::stock::set_state(tx, place.stock, StockState::Leased, None, now)?;
     }
     proxy.expires_at = term.1;
     proxy.state = ProxyState::Live;
     proxy.rebuy_status = RebuyStatus::Normal;
-    Ok(store::static_proxies::write(tx, proxy, now)?)
+    Ok(store::statics::proxies::write(tx, proxy, now)?)
 }
 
 /// What is to happen by itself to a proxy that has just been renewed.

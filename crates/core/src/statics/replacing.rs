@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tollgate_store::jobs::Claimed;
-use tollgate_store::static_proxies::{Place, Proxy};
-use tollgate_store::static_requests::{NewRequest, Request};
+use tollgate_store::statics::proxies::{Place, Proxy};
+use tollgate_store::statics::requests::{NewRequest, Request};
 use tollgate_store::{self as store, ProxyState, RequestKind, RequestState, Tx};
 use tollgate_types::{StaticRequestId, Time};
 
@@ -47,7 +47,7 @@ pub(super) fn out_of_service(
                 state: RequestState::Going,
                 old_address: address(proxy),
             };
-            store::static_requests::insert(tx, &new, now)?
+            store::statics::requests::insert(tx, &new, now)?
         }
     };
     begin(tx, id, now)?;
@@ -58,12 +58,12 @@ pub(super) fn out_of_service(
 /// back, or the customer asks for something else.
 pub(super) fn drop_operators(tx: &mut Tx<'_>, proxy: &mut Proxy, now: Time) -> Result<(), Error> {
     let Some((id, RequestKind::Replace)) = proxy.request else { return Ok(()) };
-    let Some(request) = store::static_requests::by_id(tx, id)? else { return Ok(()) };
+    let Some(request) = store::statics::requests::by_id(tx, id)? else { return Ok(()) };
     if request.asked_by != Actor::Operator.to_string() {
         return Ok(());
     }
     proxy.request = None;
-    store::static_requests::write(tx, &request, RequestState::Dropped, now)?;
+    store::statics::requests::write(tx, &request, RequestState::Dropped, now)?;
     jobs::forget(tx, JobKind::StaticReplacement, &id.to_string())
 }
 
@@ -85,12 +85,12 @@ pub(super) fn replace_in(
     id: StaticRequestId,
     now: Time,
 ) -> Result<(), Error> {
-    let asked = store::static_requests::by_id(tx, id)?;
+    let asked = store::statics::requests::by_id(tx, id)?;
     let Some(Held { mut proxy, .. }) = asked.map(|asked| super::hold(tx, asked.proxy)).transpose()?.flatten()
     else {
         return super::jobs::close_idle(tx, job, now);
     };
-    let request = store::static_requests::by_id(tx, id)?;
+    let request = store::statics::requests::by_id(tx, id)?;
     let going = request.filter(|request| request.state == RequestState::Going.as_str());
     let Some(request) = going else { return super::jobs::close_idle(tx, job, now) };
     let (Some(old), Some(new)) = (proxy.place, another(tx, &proxy, now)?) else {
@@ -98,9 +98,9 @@ pub(super) fn replace_in(
     };
     let resting = ending::rest(tx, core, &old, now)?;
     proxy.place = Some(new);
-    store::static_proxies::write(tx, &proxy, now)?;
+    store::statics::proxies::write(tx, &proxy, now)?;
     let done = Request { new_address: new.listen.to_string(), ..request };
-    store::static_requests::write(tx, &done, RequestState::Done, now)?;
+    store::statics::requests::write(tx, &done, RequestState::Done, now)?;
     let mut told = super::told(core, &proxy);
     told["old_address"] = old.listen.ip().to_string().into();
     told["old_port"] = old.listen.port().to_string().into();
@@ -119,9 +119,9 @@ fn another(tx: &mut Tx<'_>, proxy: &Proxy, now: Time) -> Result<Option<Place>, E
         return Ok(None);
     }
     let (kind, country) = (proxy.static_type, proxy.country);
-    store::stock::lock_shelf(tx, kind, country)?;
-    let Some(stock) = store::stock::lease(tx, kind, country, 1, now)?.pop() else { return Ok(None) };
-    let item = store::stock::by_id(tx, stock)?;
+    store::statics::stock::lock_shelf(tx, kind, country)?;
+    let Some(stock) = store::statics::stock::lease(tx, kind, country, 1, now)?.pop() else { return Ok(None) };
+    let item = store::statics::stock::by_id(tx, stock)?;
     let item =
         item.ok_or_else(|| Error::Internal(format!("stock item {stock} was leased and is not there")))?;
     let listen = (item.listen_ip, item.listen_port).into();

@@ -5,19 +5,18 @@ use std::time::Duration;
 use serde_json::json;
 use tollgate_ledger::statics::{Term, total, unused};
 use tollgate_ledger::{Entry, Wallet};
-use tollgate_store::static_proxies::Proxy;
-use tollgate_store::static_requests::NewRequest;
-pub use tollgate_store::static_requests::Request as RequestRow;
+use tollgate_store::statics::proxies::Proxy;
+use tollgate_store::statics::requests::NewRequest;
+pub use tollgate_store::statics::requests::Request as RequestRow;
 use tollgate_store::{self as store, RequestKind, RequestState, StockState, Tx};
 use tollgate_types::{AccountId, Cents, StaticProxyId, StaticRequestId, Time};
 
 use super::{Held, LONGEST_TEXT, check_idle, ending, hold, hold_own, replacing, told};
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
+use crate::checks::check_text;
+use crate::directory::{self, Subject, write_and_publish};
 use crate::events::{self, EventKind};
 use crate::jobs::{self, JobKind};
-use crate::page::check_text;
 use crate::{Conflict, Core, Error, Noun, Page, Rule};
 
 /// How often a proxy is given another address without being asked why.
@@ -50,12 +49,12 @@ pub async fn replace(
         .write(move |tx| {
             let Held { proxy, .. } = hold_own(tx, account, id)?;
             check_idle(&proxy, now)?;
-            if store::stock::count_free(tx, proxy.static_type, proxy.country, 1)? == 0 {
+            if store::statics::stock::count_free(tx, proxy.static_type, proxy.country, 1)? == 0 {
                 return Err(Error::OutOfStock);
             }
             let asked_by = Actor::Account(account).to_string();
             let since = now.minus(REPLACED_EVERY);
-            let waits_for_operator = store::static_requests::replaced_since(tx, id, &asked_by, since)? > 0;
+            let waits_for_operator = store::statics::requests::replaced_since(tx, id, &asked_by, since)? > 0;
             let state = if waits_for_operator { RequestState::Asked } else { RequestState::Going };
             let request = insert(tx, &proxy, RequestKind::Replace, &reason, state, now)?;
             if !waits_for_operator {
@@ -88,7 +87,7 @@ pub async fn refund(
             replacing::drop_operators(tx, &mut proxy, now)?;
             check_idle(&proxy, now)?;
             let request = insert(tx, &proxy, RequestKind::Refund, &reason, RequestState::Asked, now)?;
-            let terms = store::static_terms::unexpired(tx, id, now)?;
+            let terms = store::statics::terms::unexpired(tx, id, now)?;
             Ok((request, total(terms.iter().map(|(_, term)| unused(term, now)))?))
         })
         .await
@@ -111,7 +110,7 @@ fn insert(
         state,
         old_address: replacing::address(proxy),
     };
-    Ok(store::static_requests::insert(tx, &new, now)?)
+    Ok(store::statics::requests::insert(tx, &new, now)?)
 }
 
 /// Takes the customer's open request about a proxy back.
@@ -125,10 +124,10 @@ pub async fn withdraw(core: &Core, account: AccountId, id: StaticProxyId) -> Res
             let Held { proxy, .. } = hold_own(tx, account, id)?;
             let missing = Error::NotFound(Noun::StaticRequest);
             let Some((request, _)) = proxy.request else { return Err(missing) };
-            let request = store::static_requests::by_id(tx, request)?;
+            let request = store::statics::requests::by_id(tx, request)?;
             let asked_by = Actor::Account(account).to_string();
             let own = request.filter(|request| request.asked_by == asked_by).ok_or(missing)?;
-            store::static_requests::write(tx, &own, RequestState::Dropped, now)?;
+            store::statics::requests::write(tx, &own, RequestState::Dropped, now)?;
             after_none(tx, proxy, &own, now)
         })
         .await
@@ -154,13 +153,13 @@ pub async fn requests(
     filter: RequestFilter,
     page: Page,
 ) -> Result<(Vec<RequestRow>, i64), Error> {
-    let filter = store::static_requests::Filter {
+    let filter = store::statics::requests::Filter {
         account: filter.account.map_or(0, AccountId::get),
         kind: word("kind", filter.kind, RequestKind::WORDS)?,
         state: word("state", filter.state, RequestState::WORDS)?,
     };
     core.db()
-        .read(move |tx| Ok(store::static_requests::page(tx, &filter, page.limit(), page.offset())?))
+        .read(move |tx| Ok(store::statics::requests::page(tx, &filter, page.limit(), page.offset())?))
         .await
 }
 
@@ -181,7 +180,7 @@ pub async fn approve(core: &Core, actor: Actor, id: StaticRequestId, note: Strin
         let request = RequestRow { note: note.clone(), ..request };
         match kind_of(&request)? {
             RequestKind::Replace => {
-                store::static_requests::write(tx, &request, RequestState::Going, now)?;
+                store::statics::requests::write(tx, &request, RequestState::Going, now)?;
                 log(tx, now, &actor, "static_request.approved", &request)?;
                 replacing::begin(tx, id, now)?;
                 Ok(Cents::ZERO)
@@ -202,7 +201,7 @@ fn give_back(
     now: Time,
 ) -> Result<Cents, Error> {
     let Held { wallet, mut proxy } = held;
-    let terms = store::static_terms::unexpired(tx, proxy.id, now)?;
+    let terms = store::statics::terms::unexpired(tx, proxy.id, now)?;
     let amount = pay_back(tx, wallet, &proxy, &terms, now)?;
     let told = {
         let mut told = told(core, &proxy);
@@ -215,7 +214,7 @@ fn give_back(
     };
     ending::end(tx, &mut proxy, Some(request.id), now)?;
     let request = RequestRow { amount, ..request };
-    store::static_requests::write(tx, &request, RequestState::Done, now)?;
+    store::statics::requests::write(tx, &request, RequestState::Done, now)?;
     log(tx, now, actor, "static_request.approved", &request)?;
     events::emit(tx, proxy.account, EventKind::StaticRefunded, &told, now)?;
     for kind in [JobKind::StaticExpiry, JobKind::StaticRenewal] {
@@ -241,7 +240,7 @@ fn pay_back(
     let entry = Entry::static_refunded(proxy.account, proxy.static_type, amount, reference, memo)?;
     if let Some(entry) = entry {
         for (id, term) in terms {
-            store::static_terms::refund(tx, *id, unused(term, now))?;
+            store::statics::terms::refund(tx, *id, unused(term, now))?;
         }
         crate::wallets::write(tx, proxy.account, &wallet, &wallet.recharge(amount)?, now)?;
         store::entries::insert(tx, &entry, now)?;
@@ -263,7 +262,7 @@ pub async fn refuse(core: &Core, actor: Actor, id: StaticRequestId, note: String
                 return Err(Error::Conflict(Conflict::RequestDecided));
             }
             let request = RequestRow { note: note.clone(), ..request };
-            store::static_requests::write(tx, &request, RequestState::Refused, now)?;
+            store::statics::requests::write(tx, &request, RequestState::Refused, now)?;
             log(tx, now, &actor, "static_request.refused", &request)?;
             after_none(tx, held.proxy, &request, now)
         })
@@ -286,9 +285,9 @@ fn after_none(tx: &mut Tx<'_>, mut proxy: Proxy, request: &RequestRow, now: Time
 /// A request with its proxy, whose account's wallet is locked.
 fn hold_request(tx: &mut Tx<'_>, id: StaticRequestId) -> Result<(Held, RequestRow), Error> {
     let missing = || Error::NotFound(Noun::StaticRequest);
-    let proxy = store::static_requests::by_id(tx, id)?.ok_or_else(missing)?.proxy;
+    let proxy = store::statics::requests::by_id(tx, id)?.ok_or_else(missing)?.proxy;
     let held = hold(tx, proxy)?.ok_or_else(missing)?;
-    let request = store::static_requests::by_id(tx, id)?.ok_or_else(missing)?;
+    let request = store::statics::requests::by_id(tx, id)?.ok_or_else(missing)?;
     Ok((held, request))
 }
 

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::json;
-use tollgate_store::static_proxies::Proxy;
-use tollgate_store::stock::{Item, NewItem};
+use tollgate_store::statics::proxies::Proxy;
+use tollgate_store::statics::stock::{Item, NewItem};
 use tollgate_store::{self as store, ProxyState, StockState, Tx};
 use tollgate_types::{AccountId, Country, StaticProxyId, StaticRequestId, StaticType, StockId, Time};
 
 use super::replacing;
 use crate::audit_log::{self, Actor};
-use crate::core::write_and_publish;
-use crate::directory::{self, Subject};
+use crate::directory::{self, Subject, write_and_publish};
 use crate::jobs::{self, JobKind};
 use crate::{BadLine, Core, Error, Noun, Page, Rule};
 
@@ -54,11 +53,11 @@ pub async fn import(
     let now = core.now();
     core.db()
         .write(move |tx| {
-            store::stock::make_shelf(tx, static_type, country)?;
-            store::stock::lock_shelf(tx, static_type, country)?;
+            store::statics::stock::make_shelf(tx, static_type, country)?;
+            store::statics::stock::lock_shelf(tx, static_type, country)?;
             let (mut ids, mut bad) = (Vec::with_capacity(lines.len()), bad.clone());
             for (line, new) in &lines {
-                match store::stock::insert(tx, static_type, country, new, now)? {
+                match store::statics::stock::insert(tx, static_type, country, new, now)? {
                     Some(id) => ids.push(id),
                     None => bad.push(BadLine { line: *line, field: "listen_ip", rule: Rule::Taken }),
                 }
@@ -190,14 +189,15 @@ pub struct StockItem {
 pub async fn stock(core: &Core, filter: StockFilter, page: Page) -> Result<(Vec<StockItem>, i64), Error> {
     let country =
         filter.country.filter(|code| !code.is_empty()).map(|code| super::country(&code)).transpose()?;
-    let filter = store::stock::Filter {
+    let filter = store::statics::stock::Filter {
         state: super::requests::word("state", filter.state, StockState::WORDS)?,
         static_type: filter.static_type.map_or_else(String::new, |kind| kind.as_str().to_owned()),
         country: country.map_or_else(String::new, |country| country.to_string()),
         listen_ip: super::proxies::address("listen_ip", filter.listen_ip)?,
     };
-    let read =
-        move |tx: &mut Tx<'_>| Ok::<_, Error>(store::stock::page(tx, &filter, page.limit(), page.offset())?);
+    let read = move |tx: &mut Tx<'_>| {
+        Ok::<_, Error>(store::statics::stock::page(tx, &filter, page.limit(), page.offset())?)
+    };
     let (items, total) = core.db().read(read).await?;
     Ok((items.into_iter().map(shown).collect(), total))
 }
@@ -223,7 +223,7 @@ fn shown(item: Item) -> StockItem {
 /// # Errors
 /// Those of the store.
 pub async fn stock_totals(core: &Core) -> Result<Vec<(StaticType, String, i64)>, Error> {
-    core.db().read(|tx| Ok(store::stock::totals(tx)?)).await
+    core.db().read(|tx| Ok(store::statics::stock::totals(tx)?)).await
 }
 
 /// What an operator changes of an item: what is `None` stays.
@@ -250,7 +250,7 @@ pub async fn update_stock(
     let now = core.now();
     for _ in 0..MOST_HANDS {
         // Whose wallet is to be locked has to be known before anything is.
-        let found = core.db().read(move |tx| Ok::<_, Error>(store::stock::by_id(tx, id)?)).await?;
+        let found = core.db().read(move |tx| Ok::<_, Error>(store::statics::stock::by_id(tx, id)?)).await?;
         let seen = found.ok_or(Error::NotFound(Noun::StockItem))?;
         let (inner, change) = (core.clone(), change.clone());
         let changed = write_and_publish(core, move |tx| {
@@ -267,10 +267,10 @@ pub async fn update_stock(
 /// Locks all that a change to an item concerns; `None` where somebody else holds it by now.
 fn hold_item(tx: &mut Tx<'_>, seen: &Item) -> Result<Option<Item>, Error> {
     if let Some((_, account)) = seen.holder {
-        crate::wallets::lock(tx, account)?;
+        crate::locks::wallet(tx, account)?;
     }
-    store::stock::lock_shelf(tx, seen.static_type, seen.country)?;
-    let item = store::stock::lock(tx, seen.id)?.ok_or(Error::NotFound(Noun::StockItem))?;
+    store::statics::stock::lock_shelf(tx, seen.static_type, seen.country)?;
+    let item = store::statics::stock::lock(tx, seen.id)?.ok_or(Error::NotFound(Noun::StockItem))?;
     Ok(Some(item).filter(|item| item.holder == seen.holder))
 }
 
@@ -283,7 +283,7 @@ fn update_in(
     now: Time,
 ) -> Result<Option<StaticRequestId>, Error> {
     let mut holder = match item.holder {
-        Some((proxy, _)) => store::static_proxies::by_id(tx, proxy)?,
+        Some((proxy, _)) => store::statics::proxies::by_id(tx, proxy)?,
         None => None,
     };
     let leaves_from = match change.exit_ip.as_deref().map(str::trim) {
@@ -292,7 +292,7 @@ fn update_in(
         Some(text) => in_family(host("exit_ip", text).map_err(wrong)?, item.static_type)?,
     };
     if leaves_from != item.exit_ip {
-        store::stock::set_exit(tx, item.id, leaves_from, now)?;
+        store::statics::stock::set_exit(tx, item.id, leaves_from, now)?;
     }
     let detail = json!({
         "in_service": change.in_service, "state": item.state.as_str(), "exit_ip": leaves_from.to_string(),
@@ -330,7 +330,7 @@ fn take_out(
     now: Time,
 ) -> Result<Option<StaticRequestId>, Error> {
     if item.state != StockState::Disabled {
-        store::stock::set_state(tx, item.id, StockState::Disabled, None, now)?;
+        store::statics::stock::set_state(tx, item.id, StockState::Disabled, None, now)?;
     }
     match holder {
         Some(proxy) => replacing::out_of_service(tx, proxy, now),
@@ -359,7 +359,7 @@ fn put_back(
         }
         Some(_) => (StockState::Leased, None),
     };
-    store::stock::set_state(tx, item.id, state, release_at, now)?;
+    store::statics::stock::set_state(tx, item.id, state, release_at, now)?;
     match holder {
         Some(proxy) => replacing::drop_operators(tx, proxy, now),
         None => Ok(()),
@@ -372,7 +372,7 @@ fn put_back(
 /// # Errors
 /// Those of the store.
 pub async fn countries(core: &Core, types: Vec<StaticType>) -> Result<Vec<Country>, Error> {
-    let shelves = core.db().read(|tx| Ok::<_, Error>(store::stock::orderable(tx)?)).await?;
+    let shelves = core.db().read(|tx| Ok::<_, Error>(store::statics::stock::orderable(tx)?)).await?;
     let wanted = shelves.into_iter().filter(|(static_type, _)| types.contains(static_type));
     let countries: BTreeSet<Country> = wanted.map(|(_, country)| country).collect();
     Ok(countries.into_iter().collect())

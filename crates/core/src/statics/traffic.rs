@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-pub use tollgate_store::static_usage::UsageDay;
-use tollgate_store::static_usage::{Moved, Run};
+pub use tollgate_store::statics::usage::UsageDay;
+use tollgate_store::statics::usage::{Moved, Run};
 use tollgate_store::{self as store, Tx};
 use tollgate_types::{
     AccountId, BootId, Bytes, Day, GatewayId, Settled, StaticProxyId, StaticTraffic, Time, Unavailable,
@@ -38,10 +38,10 @@ pub async fn usage(
     let days = core
         .db()
         .read(move |tx| {
-            if store::static_proxies::owner(tx, id)? != Some(account) {
+            if store::statics::proxies::owner(tx, id)? != Some(account) {
                 return Err(Error::NotFound(Noun::StaticProxy));
             }
-            Ok(store::static_usage::of_proxy(tx, id, from, to)?)
+            Ok(store::statics::usage::of_proxy(tx, id, from, to)?)
         })
         .await?;
     Ok((from.number()..=to.number()).map(|number| on(&days, Day::from_number(number))).collect())
@@ -71,7 +71,7 @@ pub async fn count_traffic(
 
 async fn count(core: &Core, run: Run, traffic: Vec<StaticTraffic>) -> Result<(), Error> {
     let (now, today) = (core.now(), core.zone().day(core.now()));
-    let known = core.db().read(move |tx| Ok::<_, Error>(store::static_usage::of_run(tx, run)?)).await?;
+    let known = core.db().read(move |tx| Ok::<_, Error>(store::statics::usage::of_run(tx, run)?)).await?;
     for group in grown(traffic, known).chunks(PROXIES_PER_TX) {
         let group = group.to_vec();
         let count = move |tx: &mut Tx<'_>| {
@@ -109,7 +109,7 @@ fn count_one(
     today: Day,
     now: Time,
 ) -> Result<(), Error> {
-    let Some(before) = store::static_usage::lock(tx, run, id, now)? else {
+    let Some(before) = store::statics::usage::lock(tx, run, id, now)? else {
         tracing::warn!(proxy = %id, gateway = %run.gateway, "a gateway reported a static proxy that there is not");
         return Ok(());
     };
@@ -117,6 +117,6 @@ fn count_one(
     if most == before {
         return Ok(());
     }
-    store::static_usage::write(tx, run, id, most, now)?;
-    Ok(store::static_usage::add(tx, id, today, most.since(before))?)
+    store::statics::usage::write(tx, run, id, most, now)?;
+    Ok(store::statics::usage::add(tx, id, today, most.since(before))?)
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tollgate_core::jobs::{self, CLAIM_TTL, Queue};
+use tollgate_core::jobs::run::Queue;
+use tollgate_core::jobs::{self, CLAIM_TTL};
 use tollgate_core::{Actor, Page};
 use tollgate_testkit::on_both_databases;
 
@@ -16,17 +17,17 @@ on_both_databases! {
         world.buy(ann, offer).await;
         world.work().await;
         world.clock.advance(31 * DAY);
-        let claimed = jobs::claim(&world.core, Queue::House, 10).await.unwrap();
+        let claimed = jobs::run::claim(&world.core, Queue::House, 10).await.unwrap();
         assert_eq!(claimed.len(), 1);
         // It dies here.
-        assert_eq!(jobs::claim(&world.core, Queue::House, 10).await.unwrap().len(), 0);
+        assert_eq!(jobs::run::claim(&world.core, Queue::House, 10).await.unwrap().len(), 0);
         world.work().await;
         assert_eq!(world.events(ann).await.len(), 0, "it is still its");
         world.clock.advance(CLAIM_TTL);
         world.work().await;
         assert_eq!(world.events(ann).await.len(), 1);
         // And comes back to life: it has nothing to commit any more.
-        jobs::attempt(world.core.clone(), claimed[0].clone()).await;
+        jobs::run::attempt(world.core.clone(), claimed[0].clone()).await;
         assert_eq!(world.events(ann).await.len(), 1);
         assert_eq!(world.dead_jobs().await.len(), 0);
         world.audit().await;
@@ -39,13 +40,13 @@ on_both_databases! {
         world.buy(ann, offer).await;
         world.work().await;
         world.clock.advance(31 * DAY);
-        let first = jobs::claim(&world.core, Queue::House, 10).await.unwrap().remove(0);
+        let first = jobs::run::claim(&world.core, Queue::House, 10).await.unwrap().remove(0);
         world.clock.advance(CLAIM_TTL);
-        let second = jobs::claim(&world.core, Queue::House, 10).await.unwrap().remove(0);
+        let second = jobs::run::claim(&world.core, Queue::House, 10).await.unwrap().remove(0);
         assert_eq!((first.id, first.claim + 1), (second.id, second.claim));
-        jobs::attempt(world.core.clone(), first).await;
+        jobs::run::attempt(world.core.clone(), first).await;
         assert_eq!(world.events(ann).await.len(), 0, "it was taken away");
-        jobs::attempt(world.core.clone(), second).await;
+        jobs::run::attempt(world.core.clone(), second).await;
         assert_eq!(world.events(ann).await.len(), 1);
         world.audit().await;
     }
@@ -61,7 +62,7 @@ on_both_databases! {
         let page = || Page::new(None, None).unwrap();
         while world.dead_jobs().await.is_empty() {
             world.work().await;
-            let waiting = jobs::list(&world.core, Some("waiting".into()), page()).await.unwrap().0;
+            let waiting = jobs::admin::list(&world.core, Some("waiting".into()), page()).await.unwrap().0;
             let Some(at) = waiting.first().map(|job| job.run_at) else { continue };
             rests.push(at.since(world.now()));
             world.clock.set(at);
@@ -72,16 +73,16 @@ on_both_databases! {
         assert!(dead.last_error.contains("nonsense"), "{dead:?}");
         world.pass(10 * DAY).await;
         assert_eq!(world.dead_jobs().await, std::slice::from_ref(&dead));
-        jobs::retry(&world.core, Actor::Operator, dead.id).await.unwrap();
+        jobs::admin::retry(&world.core, Actor::Operator, dead.id).await.unwrap();
         world.work().await;
         assert_eq!(world.dead_jobs().await.len(), 0, "it rests again");
-        assert!(jobs::discard(&world.core, Actor::Operator, dead.id).await.is_err(), "it is not dead");
+        assert!(jobs::admin::discard(&world.core, Actor::Operator, dead.id).await.is_err(), "it is not dead");
     }
 
     async fn what_has_grown_old_is_forgotten_again_and_again(database) {
         let world = World::new(database).await;
-        jobs::begin(&world.core).await.unwrap();
-        jobs::begin(&world.core).await.unwrap();
+        jobs::run::begin(&world.core).await.unwrap();
+        jobs::run::begin(&world.core).await.unwrap();
         let ann = world.account("ann", 1000).await;
         let offer = world.offer(1, 1).await;
         world.buy(ann, offer).await;

@@ -128,7 +128,7 @@ on_both_databases! {
                            ("package.expired", 30), ("package.expired", 30)]);
         assert_eq!(world.story(ann).await, story);
         assert_eq!(world.balance(ann).await, 400);
-        assert_eq!(world.holding(ann).await.settings.rebuy_status, "normal");
+        assert_eq!(world.holding(ann).await.settings.rebuy_status.as_str(), "normal");
         world.audit().await;
     }
 
@@ -143,12 +143,12 @@ on_both_databases! {
         world.work().await;
         world.use_bytes(ann, GB / 2).await;
         world.work().await;
-        assert_eq!(world.holding(ann).await.settings.rebuy_status, "insufficient");
+        assert_eq!(world.holding(ann).await.settings.rebuy_status.as_str(), "insufficient");
         assert_eq!((world.balance(ann).await, world.story(ann).await),
                    (50, told(&[("package.rebuy_insufficient", 0)])));
         world.recharge(ann, 150, "second").await;
         world.work().await;
-        assert_eq!(world.holding(ann).await.settings.rebuy_status, "normal");
+        assert_eq!(world.holding(ann).await.settings.rebuy_status.as_str(), "normal");
         assert_eq!(world.balance(ann).await, 0);
         assert_eq!(world.story(ann).await[1..], told(&[("package.rebuy_succeeded", 0)]));
         world.audit().await;
@@ -182,10 +182,10 @@ on_both_databases! {
         world.strategy(ann, rebuy(offer, 6, 0)).await;
         world.work().await;
         assert_eq!(world.balance(ann).await, 9_600);
-        assert_eq!(world.holding(ann).await.settings.rebuy_status, "failed");
+        assert_eq!(world.holding(ann).await.settings.rebuy_status.as_str(), "failed");
         world.pass(2 * DAY).await;
         assert_eq!(world.balance(ann).await, 9_300, "7 GB are more than 6");
-        assert_eq!(world.holding(ann).await.settings.rebuy_status, "normal");
+        assert_eq!(world.holding(ann).await.settings.rebuy_status.as_str(), "normal");
         let story: Vec<_> = world.story(ann).await.into_iter().map(|(name, _)| name).collect();
         let bought = |n: usize| std::iter::repeat_n("package.rebuy_succeeded", n);
         assert_eq!(story, bought(3).chain(["package.rebuy_failed"]).chain(bought(3)).collect::<Vec<_>>());
@@ -236,8 +236,8 @@ on_both_databases! {
             world.use_bytes(*account, GB).await;
         }
         let (one, two) = tokio::join!(
-            tollgate_core::jobs::run_due(&world.core, 64),
-            tollgate_core::jobs::run_due(&other, 64)
+            tollgate_core::jobs::run::run_due(&world.core, 64),
+            tollgate_core::jobs::run::run_due(&other, 64)
         );
         assert!(one.unwrap() + two.unwrap() >= 20);
         world.work().await;

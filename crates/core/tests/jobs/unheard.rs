@@ -185,7 +185,7 @@ on_both_databases! {
         let world = World::new(database).await;
         let (ann, offer) = (world.account("ann", 1000).await, world.offer(1, 30).await);
         buy_unheard(&world.core, ann, offer).await;
-        jobs::begin(&world.core).await.unwrap();
+        jobs::run::begin(&world.core).await.unwrap();
         world.work().await;
         assert_eq!(kept(&world).await, 1);
         world.clock.advance(Duration::from_secs(700));

@@ -57,7 +57,7 @@ on_both_databases! {
 
         world.core = world.another().await;
         world.audit().await;
-        let (waiting, _) = jobs::list(&world.core, None, tollgate_core::Page::new(None, None).unwrap()).await.unwrap();
+        let (waiting, _) = jobs::admin::list(&world.core, None, tollgate_core::Page::new(None, None).unwrap()).await.unwrap();
         let mut waiting: Vec<_> = waiting.iter().map(|job| (job.kind.as_str(), job.subject.as_str())).collect();
         waiting.sort_unstable();
         assert_eq!(waiting, [("package.expiry", "1"), ("package.expiry", "2"), ("package.expiry", "3"),

@@ -109,7 +109,7 @@ impl World {
     /// Does everything that is due now, until nothing is.
     pub(crate) async fn work(&self) {
         for _ in 0..1000 {
-            if jobs::run_due(&self.core, 64).await.unwrap() == 0 {
+            if jobs::run::run_due(&self.core, 64).await.unwrap() == 0 {
                 return;
             }
         }
@@ -120,7 +120,7 @@ impl World {
     pub(crate) async fn pass(&self, time: Duration) {
         let end = self.now().plus(time);
         self.work().await;
-        while let Some(at) = jobs::next_due(&self.core).await.unwrap().filter(|at| *at <= end) {
+        while let Some(at) = jobs::run::next_due(&self.core).await.unwrap().filter(|at| *at <= end) {
             self.clock.set(at.max(self.now()));
             self.work().await;
         }
@@ -142,8 +142,8 @@ impl World {
         packages::current(&self.core, account).await.unwrap().remove(0)
     }
 
-    pub(crate) async fn dead_jobs(&self) -> Vec<jobs::JobRow> {
-        jobs::list(&self.core, Some("dead".into()), Page::new(None, None).unwrap()).await.unwrap().0
+    pub(crate) async fn dead_jobs(&self) -> Vec<jobs::admin::JobRow> {
+        jobs::admin::list(&self.core, Some("dead".into()), Page::new(None, None).unwrap()).await.unwrap().0
     }
 
     pub(crate) async fn audit(&self) {

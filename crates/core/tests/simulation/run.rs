@@ -176,7 +176,7 @@ impl Simulation {
         let mut acts = plan.into_iter().peekable();
         loop {
             let next_act = acts.peek().map(|act| self.begin.plus(act.at));
-            let next_due = jobs::next_due(self.core()).await.unwrap();
+            let next_due = jobs::run::next_due(self.core()).await.unwrap();
             let models = self.customers.iter();
             let expected = models.filter_map(|customer| customer.next(self.now())).min();
             let Some(at) = next_act.into_iter().chain(next_due).chain(expected).min() else { break };
@@ -203,7 +203,7 @@ impl Simulation {
         loop {
             let kill = self.workers.killed_in.is_some_and(|rounds| self.chance.random_range(0..rounds) == 0);
             let round = async {
-                let rounds = self.cores.iter().map(|core| jobs::run_due(core, 16));
+                let rounds = self.cores.iter().map(|core| jobs::run::run_due(core, 16));
                 let mut done = 0;
                 for one in join_all(rounds).await {
                     done += one.unwrap();
@@ -270,8 +270,9 @@ impl Simulation {
             self.look_at(number, at, true).await;
             outcome.customers.push(self.outcome_of(number).await);
         }
-        let dead =
-            jobs::list(self.core(), Some("dead".into()), Page::new(None, None).unwrap()).await.unwrap();
+        let dead = jobs::admin::list(self.core(), Some("dead".into()), Page::new(None, None).unwrap())
+            .await
+            .unwrap();
         assert_eq!(dead.0, []);
         let report = audit::run(self.core()).await.unwrap();
         assert!(report.differences.is_empty(), "{:?}", report.differences);
@@ -501,13 +502,13 @@ impl Customer {
 /// Whether a killed worker has left a claim behind.
 async fn is_anything_claimed(core: &Core) -> bool {
     let page = Page::new(None, Some(1)).unwrap();
-    jobs::list(core, Some("claimed".into()), page).await.unwrap().1 > 0
+    jobs::admin::list(core, Some("claimed".into()), page).await.unwrap().1 > 0
 }
 
 /// Jobs that have failed and wait to be tried again.
-async fn failed_jobs(core: &Core) -> Vec<jobs::JobRow> {
+async fn failed_jobs(core: &Core) -> Vec<jobs::admin::JobRow> {
     let page = Page::new(None, Some(Page::LARGEST)).unwrap();
-    let (mut waiting, _) = jobs::list(core, Some("waiting".into()), page).await.unwrap();
+    let (mut waiting, _) = jobs::admin::list(core, Some("waiting".into()), page).await.unwrap();
     waiting.retain(|job| job.attempts > 0);
     waiting
 }

@@ -161,21 +161,21 @@ impl World {
 
     /// Does all jobs that are due now; none may fail.
     async fn work(&self) {
-        while jobs::run_due(&self.core, 64).await.unwrap() > 0 {}
-        let (left, _) = jobs::list(&self.core, None, page(1, 1000)).await.unwrap();
+        while jobs::run::run_due(&self.core, 64).await.unwrap() > 0 {}
+        let (left, _) = jobs::admin::list(&self.core, None, page(1, 1000)).await.unwrap();
         let failed: Vec<_> = left.iter().filter(|job| job.attempts > 0 || job.state != "waiting").collect();
         assert!(failed.is_empty(), "{failed:#?}");
     }
 
     /// Does all jobs that are due now and that nobody has claimed.
     async fn work_claimed(&self) {
-        while jobs::run_due(&self.core, 64).await.unwrap() > 0 {}
+        while jobs::run::run_due(&self.core, 64).await.unwrap() > 0 {}
     }
 
     /// Lets time pass, doing each job at the moment when it is due.
     async fn pass(&self, time: Duration) {
         let until = self.now().plus(time);
-        while let Some(due) = jobs::next_due(&self.core).await.unwrap().filter(|due| *due <= until) {
+        while let Some(due) = jobs::run::next_due(&self.core).await.unwrap().filter(|due| *due <= until) {
             self.clock.set(due.max(self.now()));
             self.work().await;
         }

@@ -81,21 +81,22 @@ impl Months {
     async fn pass_until(&self, until: Time) {
         let world = &self.world;
         let mut workers = Workers::ALL.into_iter().cycle();
-        while let Some(due) = jobs::next_due(&world.core).await.unwrap().filter(|due| *due <= until) {
+        while let Some(due) = jobs::run::next_due(&world.core).await.unwrap().filter(|due| *due <= until) {
             world.clock.set(due.max(world.now()));
             match workers.next().unwrap() {
-                Workers::One => while jobs::run_due(&world.core, 16).await.unwrap() > 0 {},
+                Workers::One => while jobs::run::run_due(&world.core, 16).await.unwrap() > 0 {},
                 Workers::Two => while self.both().await > 0 {},
                 Workers::Killed => {
                     let doomed = self.other.clone();
-                    let doomed = tokio::spawn(async move { jobs::run_due(&doomed, 16).await });
-                    let _ = jobs::run_due(&world.core, 4).await.unwrap();
+                    let doomed = tokio::spawn(async move { jobs::run::run_due(&doomed, 16).await });
+                    let _ = jobs::run::run_due(&world.core, 4).await.unwrap();
                     doomed.abort();
                     let _ = doomed.await;
-                    let held = jobs::list(&world.core, Some("claimed".into()), page(1, 1)).await.unwrap().1;
+                    let held =
+                        jobs::admin::list(&world.core, Some("claimed".into()), page(1, 1)).await.unwrap().1;
                     self.lost.fetch_add(usize::try_from(held).unwrap(), Ordering::Relaxed);
                     world.clock.advance(jobs::CLAIM_TTL + Duration::from_secs(1));
-                    while jobs::run_due(&world.core, 16).await.unwrap() > 0 {}
+                    while jobs::run::run_due(&world.core, 16).await.unwrap() > 0 {}
                 }
             }
         }
@@ -103,7 +104,8 @@ impl Months {
     }
 
     async fn both(&self) -> usize {
-        let (one, other) = tokio::join!(jobs::run_due(&self.world.core, 4), jobs::run_due(&self.other, 4));
+        let (one, other) =
+            tokio::join!(jobs::run::run_due(&self.world.core, 4), jobs::run::run_due(&self.other, 4));
         one.unwrap() + other.unwrap()
     }
 

@@ -115,7 +115,7 @@ on_both_databases! {
                     }
                     3 => renew_all(&core, account).await,
                     4 => replace_first(&core, account).await,
-                    _ => jobs::run_due(&core, 8).await.map(drop),
+                    _ => jobs::run::run_due(&core, 8).await.map(drop),
                 }
             }));
         }
@@ -186,7 +186,7 @@ on_both_databases! {
 }
 
 async fn both(one: &Core, other: &Core) -> usize {
-    let (done, also) = tokio::join!(jobs::run_due(one, 8), jobs::run_due(other, 8));
+    let (done, also) = tokio::join!(jobs::run::run_due(one, 8), jobs::run::run_due(other, 8));
     done.unwrap() + also.unwrap()
 }
 

@@ -167,11 +167,11 @@ on_both_databases! {
         assert_eq!(world.only(ann).await.request.as_deref(), Some("replace"));
         world.audit().await;
         // None is free: it looks again, at growing rests of at most an hour.
-        let (left, _) = jobs::list(&world.core, None, page(1, 10)).await.unwrap();
+        let (left, _) = jobs::admin::list(&world.core, None, page(1, 10)).await.unwrap();
         let due = left.iter().find(|job| job.kind == "static.replacement").unwrap().run_at;
         assert_eq!(due, world.now().plus(HOUR / 12));
         world.pass(HOUR * 5).await;
-        let (left, _) = jobs::list(&world.core, None, page(1, 10)).await.unwrap();
+        let (left, _) = jobs::admin::list(&world.core, None, page(1, 10)).await.unwrap();
         let due = left.iter().find(|job| job.kind == "static.replacement").unwrap().run_at;
         assert!(due > world.now() && due <= world.now().plus(HOUR), "{due:?}");
         world.stock(1, 4000).await;

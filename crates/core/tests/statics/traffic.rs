@@ -138,7 +138,7 @@ on_both_databases! {
         world.clock.advance(DAY * 29);
         tell(&world, (1, 2), &[(ids[1], 101, 0, 0)]).await;
         world.clock.advance(DAY * 2);
-        jobs::begin(&world.core).await.unwrap();
+        jobs::run::begin(&world.core).await.unwrap();
         world.work().await;
         // Of the run that goes on, what is told again changes nothing; the silent one is a new one.
         tell(&world, (1, 2), &[(ids[0], 100, 0, 0)]).await;
@@ -157,7 +157,7 @@ on_both_databases! {
         tell(&world, (1, 1), &[(ids[0], 100, 0, 1)]).await;
         tell(&world, (2, 1), &[(ids[1], 7, 0, 1)]).await;
         world.clock.advance(DAY * 40);
-        jobs::begin(&world.core).await.unwrap();
+        jobs::run::begin(&world.core).await.unwrap();
         world.work().await;
         tell(&world, (1, 1), &[(ids[0], 150, 0, 2)]).await;
         assert_eq!(days(&world, ann, ids[0], today(&world), today(&world)).await, [(50, 0, 1)]);

@@ -89,7 +89,7 @@ on_both_databases! {
         // A tenth suffices to see that it goes at a steady pace.
         let mut done = 0;
         while done < 1000 {
-            done += jobs::run_due(&world.core, 64).await.unwrap();
+            done += jobs::run::run_due(&world.core, 64).await.unwrap();
         }
         took("the first 1000 jobs of 20000 that are due at once", since);
     }

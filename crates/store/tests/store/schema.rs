@@ -1,5 +1,7 @@
 //! The schema and the statements, on both engines.
 
+use std::path::Path;
+
 use tollgate_store::{Db, Error, Options, Sql};
 use tollgate_testkit::database::NOW;
 use tollgate_testkit::on_both_databases;
@@ -61,19 +63,27 @@ async fn assert_refused(database: &tollgate_testkit::TestDb, change: Sql, wanted
 /// Declaring statements and leaving them out of `nouns!` would leave them untested.
 #[test]
 fn every_file_with_statements_is_listed() {
-    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
-    let listed: Vec<&str> = tollgate_store::statements().into_iter().map(|(noun, _)| noun).collect();
-    for file in std::fs::read_dir(sources).unwrap().map(Result::unwrap) {
-        let path = file.path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        let declares = path.is_file()
-            && std::fs::read_to_string(&path)
-                .unwrap()
-                .lines()
-                .any(|line| line.trim_end().ends_with("statements! {") && !line.starts_with("//"));
-        assert!(
-            !declares || listed.contains(&name.as_str()) || name == "sql",
-            "{name}.rs is not in `nouns!`"
-        );
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let listed: Vec<String> =
+        tollgate_store::statements().into_iter().map(|(noun, _)| noun.replace(' ', "")).collect();
+    let (mut folders, mut declaring) = (vec![sources.clone()], 0);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if declares_statements(&path) {
+                let inside = path.strip_prefix(&sources).unwrap().with_extension("");
+                let noun: Vec<_> = inside.iter().map(|part| part.to_string_lossy()).collect();
+                assert!(listed.contains(&noun.join("::")), "{} is not in `nouns!`", path.display());
+                declaring += 1;
+            }
+        }
     }
+    assert_eq!(declaring, listed.len(), "each of {listed:?} is a file with statements");
+}
+
+fn declares_statements(path: &Path) -> bool {
+    let is_source = path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("sql.rs");
+    let declares = |line: &str| line.trim_end().ends_with("statements! {") && !line.starts_with("//");
+    is_source && std::fs::read_to_string(path).unwrap().lines().any(declares)
 }

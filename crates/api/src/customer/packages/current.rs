@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde::Serialize;
 use tollgate_core::Core;
 use tollgate_core::packages::{self, Holding};
-use tollgate_types::Zone;
+use tollgate_types::{OfferId, Zone};
 use utoipa::ToSchema;
 
 use crate::callers::Caller;
@@ -122,10 +122,10 @@ impl Strategy {
             auto_rebuy: Switch::of(settings.auto_rebuy),
             rebuy_gb: settings.rebuy_gb,
             rebuy_days: settings.rebuy_days,
-            rebuy_package_id: settings.rebuy_offer.get(),
+            rebuy_package_id: settings.rebuy_offer.map_or(0, OfferId::get),
             rebuy_traffic_gb: rebuy.as_ref().map_or(0, |offer| offer.traffic_gb),
             rebuy_plan_type: PlanType::of(rebuy.as_ref().map_or("", |offer| &offer.plan_type)),
-            rebuy_status: RebuyStatus::of(&settings.rebuy_status),
+            rebuy_status: settings.rebuy_status.into(),
         }
     }
 }

@@ -117,7 +117,7 @@ impl StaticRecord {
             exit_ip: shown(proxy.exit_ip.map(|ip| ip.to_string())),
             remark: proxy.remark,
             auto_rebuy: Switch::of(proxy.auto_rebuy),
-            rebuy_status: RebuyStatus::of(&proxy.rebuy_status),
+            rebuy_status: proxy.rebuy_status.into(),
             state,
             expire_time: zone.show(proxy.expires_at),
             create_time: zone.show(proxy.created_at),

@@ -12,7 +12,7 @@ use super::*;
 const CLAIM_OVER: Duration = Duration::from_secs(61);
 
 async fn claim(core: &Core) -> Claimed {
-    jobs::claim(core, jobs::Queue::Post, 1).await.unwrap().pop().expect("a job")
+    jobs::run::claim(core, jobs::run::Queue::Post, 1).await.unwrap().pop().expect("a job")
 }
 
 /// Has a future go on until it has been waited for so many times, and drops it there; true where
@@ -51,7 +51,7 @@ on_both_databases! {
             let next = House { core: house.another().await, clock: house.clock.clone(), courier: house.courier.clone() };
             next.clock.advance(CLAIM_OVER);
             while next.webhook(account).await.pending > 0 {
-                jobs::run_due(&next.core, 8).await.unwrap();
+                jobs::run::run_due(&next.core, 8).await.unwrap();
             }
             assert_eq!(next.rest().await, None, "no job is left");
             if ended {
@@ -68,16 +68,16 @@ on_both_databases! {
         house.courier.then([Fate::Arrives, Fate::Hangs, Fate::ArrivesUnanswered]);
         house.happen(ann, 3).await;
         tokio::select! {
-            _ = jobs::run_due(&house.core, 8) => panic!("the receiver hangs"),
+            _ = jobs::run::run_due(&house.core, 8) => panic!("the receiver hangs"),
             () = house.courier.until_taken(2) => {}
         }
         assert_eq!(house.webhook(ann).await.sent_seq, 1, "the first is written down");
         let core = house.another().await;
-        assert_eq!(jobs::run_due(&core, 8).await, Ok(0), "its claim still holds");
+        assert_eq!(jobs::run::run_due(&core, 8).await, Ok(0), "its claim still holds");
         house.clock.advance(CLAIM_OVER);
-        assert_eq!(jobs::run_due(&core, 8).await, Ok(1));
+        assert_eq!(jobs::run::run_due(&core, 8).await, Ok(1));
         house.clock.advance(Duration::from_secs(5));
-        assert_eq!(jobs::run_due(&core, 8).await, Ok(1));
+        assert_eq!(jobs::run::run_due(&core, 8).await, Ok(1));
         assert_eq!(house.courier.numbers(), [1, 2, 2, 2, 3]);
         assert_eq!(house.rest().await, None, "no job is left");
     }
@@ -93,7 +93,7 @@ on_both_databases! {
         let fast = async {
             house.courier.until_taken(1).await;
             house.clock.advance(CLAIM_OVER);
-            jobs::run_due(&house.core, 8).await.unwrap();
+            jobs::run::run_due(&house.core, 8).await.unwrap();
             assert_eq!(house.webhook(ann).await.sent_seq, 2);
             house.happen(ann, 1).await;
             gate.notify_one();

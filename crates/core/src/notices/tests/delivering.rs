@@ -237,7 +237,7 @@ on_both_databases! {
         broken.await.unwrap();
         house.work().await;
         assert_eq!(house.courier.numbers(), [0i64; 0]);
-        let (jobs, _) = jobs::list(&house.core, None, crate::Page::new(None, None).unwrap()).await.unwrap();
+        let (jobs, _) = jobs::admin::list(&house.core, None, crate::Page::new(None, None).unwrap()).await.unwrap();
         assert_eq!((jobs[0].attempts, jobs[0].subject.as_str()), (1, "1:webhook"));
         assert_eq!(house.webhook(ann).await.attempts, 0, "the receiver is not to blame");
     }

@@ -17,8 +17,9 @@ use tollgate_testkit::{FakeClock, TestDb};
 use tollgate_types::{AccountId, Cents, Clock, Time, Zone};
 
 use super::ChannelChange;
+use crate::courier::{Awaited, BadUrl, Courier, Letter, Prospect, Undelivered, Way};
 use crate::events::{EventKind, emit};
-use crate::jobs::{self, Awaited, BadUrl, Courier, Letter, Prospect, Undelivered, Way};
+use crate::jobs;
 use crate::{Actor, Core, Error, Keys, Policy, accounts};
 
 /// What becomes of a letter.
@@ -164,15 +165,15 @@ impl House {
     /// Does whatever is due now, to the end; answers how many jobs that were.
     async fn work(&self) -> usize {
         let mut done = 0;
-        while jobs::next_due(&self.core).await.unwrap().is_some_and(|at| at <= self.clock.now()) {
-            done += jobs::run_due(&self.core, 8).await.unwrap();
+        while jobs::run::next_due(&self.core).await.unwrap().is_some_and(|at| at <= self.clock.now()) {
+            done += jobs::run::run_due(&self.core, 8).await.unwrap();
         }
         done
     }
 
     /// When the next job is due, from now on.
     async fn rest(&self) -> Option<Duration> {
-        jobs::next_due(&self.core).await.unwrap().map(|at| at.since(self.clock.now()))
+        jobs::run::next_due(&self.core).await.unwrap().map(|at| at.since(self.clock.now()))
     }
 
     async fn webhook(&self, account: AccountId) -> super::ChannelStatus {

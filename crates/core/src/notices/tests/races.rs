@@ -45,7 +45,7 @@ on_both_databases! {
         let gate = Arc::new(Notify::new());
         house.courier.then([Fate::Waits(gate.clone(), Box::new(Fate::Arrives))]);
         let core = house.core.clone();
-        let working = tokio::spawn(async move { jobs::run_due(&core, 8).await });
+        let working = tokio::spawn(async move { jobs::run::run_due(&core, 8).await });
         house.courier.until_taken(1).await;
         // The job is claimed, and has seen one event; the second is written, and not committed.
         let (go, writing) = half_way(&house.core, ann).await;
@@ -129,7 +129,7 @@ on_both_databases! {
             workers.spawn(async move {
                 loop {
                     let last_round = over.load(std::sync::atomic::Ordering::SeqCst);
-                    let done = jobs::run_due(&core, 1).await.unwrap();
+                    let done = jobs::run::run_due(&core, 1).await.unwrap();
                     match (done, last_round) {
                         // Whatever rests after a failure is due some seconds later.
                         (0, false) => {

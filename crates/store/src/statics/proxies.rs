@@ -8,7 +8,7 @@ use tollgate_types::{
     StaticProxyId, StaticRequestId, StaticType, StockId, Time,
 };
 
-use crate::stock::{address, port};
+use crate::statics::stock::{address, port};
 use crate::words::{ProxyState, RebuyStatus, RequestKind, StockState, word};
 use crate::{Error, Row, Tx, params, statements};
 
