@@ -57,6 +57,7 @@ const CORE: &[&str] = &[
     "jobs::run",
     "pruning",
     "audit",
+    "chain",
     "overview",
     // What people ask for.
     "leases",

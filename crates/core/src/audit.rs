@@ -1,6 +1,8 @@
 //! The audit: every balance, package, limit and daily total recomputed from the records that are
-//! never changed (entries, postings, leases, terms), and compared with what is kept.
+//! never changed (entries, postings, leases, terms), and compared with what is kept; and the chain of
+//! entries followed, which shows whether these records were changed.
 
+mod chain;
 mod statics;
 
 use std::collections::BTreeMap;
@@ -13,6 +15,8 @@ use tollgate_store::{self as store, Tx};
 use tollgate_types::{AccountId, Bytes};
 
 use crate::{Core, Error};
+
+pub use self::chain::mark_in;
 
 /// Something that is not as the records say it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +90,7 @@ pub fn run_in(tx: &mut Tx<'_>) -> Result<Report, Error> {
     limits_follow_leases(tx, &mut report)?;
     days_follow_leases(tx, &mut report)?;
     statics::audit_in(tx, &mut report)?;
+    chain::audit_in(tx, &mut report)?;
     Ok(report)
 }
 

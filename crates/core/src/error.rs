@@ -202,14 +202,16 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
-            store::Error::Serialization | store::Error::Busy | store::Error::Unavailable(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            store::Error::Serialization
+            | store::Error::Busy
+            | store::Error::Unavailable(_)
+            | store::Error::Unwritable(_) => Self::Unavailable(error.to_string()),
             // Where a job expects one of these it says so itself, before it gets here.
             store::Error::NoRow
             | store::Error::UniqueViolation
             | store::Error::CheckViolation
             | store::Error::Locked(_)
+            | store::Error::Lost(_)
             | store::Error::Migration(_)
             | store::Error::Unexpected(_) => Self::Internal(error.to_string()),
         }

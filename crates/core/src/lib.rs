@@ -9,6 +9,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod audit_log;
+pub mod chain;
 mod checks;
 mod core;
 pub mod courier;

@@ -1,6 +1,6 @@
 //! Counters of the gateway, read when metrics are asked for. Plain atomics: nothing waits for them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tollgate_types::Refusal;
@@ -111,6 +111,8 @@ pub struct Stats {
     pub settle_failures: AtomicU64,
     /// Times the journal could not be written.
     pub journal_failures: AtomicU64,
+    /// Whether the last attempt to write the journal failed.
+    pub journal_fails: AtomicBool,
     /// Live connections cut: a right or the funds were lost, or the operator or the drain ended them.
     pub cuts: AtomicU64,
     /// Client connections accepted at static proxies' addresses; among `accepted`.
@@ -167,6 +169,7 @@ impl Default for Stats {
             settles: AtomicU64::new(0),
             settle_failures: AtomicU64::new(0),
             journal_failures: AtomicU64::new(0),
+            journal_fails: AtomicBool::new(false),
             cuts: AtomicU64::new(0),
             static_accepted: AtomicU64::new(0),
             static_strays: AtomicU64::new(0),

@@ -4,9 +4,10 @@
 //! what an [`Entry`] posts, what traffic costs ([`rating`]), which source pays for it and how much
 //! of it may be reserved ([`plan`]), what a report changes ([`settle`]), what a lease of addresses
 //! costs and gives back ([`statics`]), what a purchase needs ([`wallet`]), and when little is left of
-//! what was bought ([`watch`]). All arithmetic is in integers; what does not fit is refused, never
+//! what was bought ([`watch`]). The [`chain`] of entries makes a loss visible. All arithmetic is in integers; what does not fit is refused, never
 //! wrapped.
 
+pub mod chain;
 pub mod entry;
 pub mod package;
 pub mod plan;
@@ -16,6 +17,7 @@ pub mod statics;
 pub mod wallet;
 pub mod watch;
 
+pub use chain::{ChainHash, Mark, StoredEntry, StoredLine};
 pub use entry::{Entry, EntryKind, LedgerAccount, Posting, Product, StaticSale};
 pub use wallet::Wallet;
 

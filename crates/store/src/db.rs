@@ -1,7 +1,7 @@
 //! The door of this room: a handle that runs closures in transactions on database threads.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tollgate_types::Time;
 
 use crate::job::{Ask, Job};
 use crate::url::Form;
-use crate::{DbUrl, Error, Tx, postgres, sqlite};
+use crate::{DbUrl, Error, Expected, Tx, postgres, sqlite};
 
 /// How a database is opened. Every bound of this room is here.
 #[derive(Clone, Debug)]
@@ -33,6 +33,11 @@ pub struct Options {
     pub statement_timeout: Duration,
     /// PostgreSQL: the longest a row lock is waited for, each time.
     pub lock_timeout: Duration,
+    /// What the database held before. One that holds less is refused, and left as it is.
+    pub expected: Expected,
+    /// Whether a database that holds less than expected is used all the same. That it was is written
+    /// down in it.
+    pub accept_loss: bool,
 }
 
 impl Options {
@@ -46,6 +51,8 @@ impl Options {
             patience: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(5),
+            expected: Expected::Anything,
+            accept_loss: false,
         }
     }
 }
@@ -63,6 +70,10 @@ pub struct Stats {
     pub retries: u64,
     /// Closures that wait for a thread just now.
     pub queued: usize,
+    /// Writing closures that could not be committed because nothing can be written.
+    pub write_failures: u64,
+    /// Whether the last attempt to write failed because nothing can be written.
+    pub unwritable: bool,
 }
 
 /// The counters behind [`Stats`].
@@ -72,6 +83,10 @@ pub(crate) struct Counters {
     writes: AtomicU64,
     groups: AtomicU64,
     retries: AtomicU64,
+    write_failures: AtomicU64,
+    unwritable: AtomicBool,
+    /// Asks SQLite's writer to empty the write-ahead log into the database.
+    checkpoint: AtomicBool,
 }
 
 impl Counters {
@@ -86,6 +101,31 @@ impl Counters {
 
     pub(crate) fn retried(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nothing can be written. The log says so once.
+    pub(crate) fn cannot_write(&self, error: &Error) {
+        self.write_failures.fetch_add(1, Ordering::Relaxed);
+        if !self.unwritable.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "nothing can be written to the database; calls that write are refused");
+        }
+    }
+
+    /// Something was written. The log says so where it could not be before.
+    pub(crate) fn can_write(&self) {
+        if self.is_unwritable() && self.unwritable.swap(false, Ordering::Relaxed) {
+            tracing::info!("the database can be written again");
+        }
+    }
+
+    /// Whether the last attempt to write failed because nothing can be written.
+    pub(crate) fn is_unwritable(&self) -> bool {
+        self.unwritable.load(Ordering::Relaxed)
+    }
+
+    /// Whether a checkpoint was asked for, once for each time.
+    pub(crate) fn take_checkpoint(&self) -> bool {
+        self.checkpoint.load(Ordering::Relaxed) && self.checkpoint.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -160,8 +200,8 @@ impl Db {
     /// meanwhile, at most for [`Options::patience`] where the server cannot be reached.
     ///
     /// # Errors
-    /// [`Error::Locked`], [`Error::Migration`], or [`Error::Unavailable`] where the file cannot be
-    /// opened or the server not be reached.
+    /// [`Error::Locked`], [`Error::Lost`], [`Error::Migration`], or [`Error::Unavailable`] where the
+    /// file cannot be opened or the server not be reached.
     pub fn open(url: &DbUrl, options: Options) -> Result<Self, Error> {
         let counters = Arc::new(Counters::default());
         let (ended, all_ended) = mpsc::channel(1);
@@ -230,7 +270,23 @@ impl Db {
             groups: counters.groups.load(Ordering::Relaxed),
             retries: counters.retries.load(Ordering::Relaxed),
             queued: self.queues().map_or(0, |queues| queues.len()),
+            write_failures: counters.write_failures.load(Ordering::Relaxed),
+            unwritable: counters.is_unwritable(),
         }
+    }
+
+    /// Has SQLite's write-ahead log emptied into the database, as far as readers let it be; nothing on
+    /// PostgreSQL, which does so by itself. Returns before it is done: whoever writes next waits for it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the writer cannot be reached.
+    pub async fn checkpoint(&self) -> Result<(), Error> {
+        if self.shared.engine != "sqlite" {
+            return Ok(());
+        }
+        self.shared.counters.checkpoint.store(true, Ordering::Relaxed);
+        // The writer looks after each group; this one makes sure that there is one.
+        self.write(|_| Ok(())).await
     }
 
     /// Takes no more closures, lets those that wait be run, and returns when the last connection is

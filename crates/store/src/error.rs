@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Sql;
+use crate::{Loss, Sql};
 
 /// Why the database did not do what it was asked.
 ///
@@ -28,6 +28,12 @@ pub enum Error {
     /// outcome is unknown, nothing has been changed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
+    /// Nothing can be written: the disk is full or fails. Nothing has been changed.
+    #[error("nothing can be written to the database: {0}")]
+    Unwritable(String),
+    /// It holds less than is known to have been in it, and was left alone.
+    #[error("{0}")]
+    Lost(Loss),
     /// Another process has the SQLite file open.
     #[error("another process has the database {} open (it holds {}.lock)", .0.display(), .0.display())]
     Locked(PathBuf),

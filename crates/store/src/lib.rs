@@ -20,6 +20,7 @@ mod url;
 mod value;
 mod words;
 
+pub use chain::{Expected, Loss};
 pub use db::{Db, Options, Stats};
 pub use error::Error;
 pub use sql::Sql;
@@ -43,6 +44,7 @@ macro_rules! nouns {
 
 pub mod accounts;
 pub mod audit_log;
+pub mod chain;
 pub mod directory;
 pub mod entries;
 pub mod events;
@@ -65,6 +67,7 @@ nouns! {
     migrate,
     accounts,
     audit_log,
+    chain,
     directory,
     entries,
     events,

@@ -23,7 +23,7 @@ use crate::migrate::{self, Dialect};
 use crate::sql::SqlKey;
 use crate::tx::{EachRow, Engine};
 use crate::value::RowOf;
-use crate::{Error, Row, Sql, Tx, Value};
+use crate::{Error, Row, Sql, Tx, Value, chain};
 
 /// How often a closure is run at most.
 const ATTEMPTS: u32 = 10;
@@ -56,7 +56,7 @@ pub(crate) fn open(
     let config = with_defaults(config, options);
     let mut first = Connector::new(config.clone(), Timeouts::migrating());
     let session = first.session(Instant::now() + options.patience)?;
-    while session.migrate(options)? {}
+    session.bring_up_to_date(options)?;
     drop(first);
 
     let (sender, orders) = mpsc::channel(options.queue);
@@ -79,7 +79,9 @@ pub(crate) fn open(
 pub(crate) fn open_for_copy(config: &Config, options: &Options, migrate: bool) -> Result<Session, Error> {
     let mut connector = Connector::new(with_defaults(config, options), Timeouts::migrating());
     let session = connector.session(Instant::now() + options.patience)?;
-    while migrate && session.migrate(options)? {}
+    if migrate {
+        session.bring_up_to_date(options)?;
+    }
     connector.session.take().ok_or(connector.last_error)
 }
 
@@ -222,12 +224,25 @@ impl Worker {
                 Ok(()) => {
                     match access {
                         Access::Read => self.counters.read(),
-                        Access::Write => self.counters.wrote(1),
+                        Access::Write => self.wrote(),
                     }
                     job.answer();
                 }
-                Err(error) => job.fail(error),
+                Err(error) => {
+                    if access == Access::Write && matches!(error, Error::Unwritable(_)) {
+                        self.counters.cannot_write(&error);
+                    }
+                    job.fail(error);
+                }
             }
+        }
+    }
+
+    fn wrote(&self) {
+        self.counters.wrote(1);
+        // What changes nothing is committed on a full disk, too.
+        if self.connector.session.as_ref().is_some_and(|session| session.changed) {
+            self.counters.can_write();
         }
     }
 
@@ -272,14 +287,27 @@ impl Worker {
 pub(crate) struct Session {
     client: Client,
     statements: HashMap<SqlKey, Statement>,
+    /// Whether a statement of the last transaction changed a row.
+    changed: bool,
 }
 
 impl Session {
     fn connect(config: &Config, timeouts: Timeouts) -> Result<Self, Failure> {
         let client = config.connect(NoTls).map_err(|e| classify(&e))?;
-        let mut session = Self { client, statements: HashMap::new() };
+        let mut session = Self { client, statements: HashMap::new(), changed: false };
         session.batch(&timeouts.script())?;
         Ok(session)
+    }
+
+    /// Brings the schema up to date. A database that has lost something is left as it is.
+    fn bring_up_to_date(&mut self, options: &Options) -> Result<(), Error> {
+        let loss = chain::loss(&mut Tx::new(Engine::Postgres(self)), &Dialect::POSTGRES, options.expected)?;
+        chain::refuse(loss, options)?;
+        while self.migrate(options)? {}
+        if loss.is_some() {
+            chain::accept_loss(&mut Tx::new(Engine::Postgres(self)), options.now)?;
+        }
+        Ok(())
     }
 
     fn migrate(&mut self, options: &Options) -> Result<bool, Error> {
@@ -301,6 +329,7 @@ impl Session {
         if let Err(failure) = self.batch(begin) {
             return Attempt::Undone(failure);
         }
+        self.changed = false;
         match job.run(&mut Tx::new(Engine::Postgres(self))) {
             Ran::Commit => self.commit(access),
             Ran::RollBack => self.roll_back(),
@@ -338,7 +367,9 @@ impl Session {
     pub(crate) fn execute(&mut self, sql: Sql, params: &[Value<'_>]) -> Result<u64, Failure> {
         let statement = self.prepare(sql)?;
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|value| value as _).collect();
-        self.client.execute(&statement, &params).map_err(|e| classify(&e))
+        let changed = self.client.execute(&statement, &params).map_err(|e| classify(&e))?;
+        self.changed |= changed > 0;
+        Ok(changed)
     }
 
     /// Runs a statement and shows each row of its answer.
@@ -399,6 +430,7 @@ fn classify_answer(answer: &DbError) -> Failure {
         SqlState::UNIQUE_VIOLATION => Error::UniqueViolation.into(),
         SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Error::Serialization.into(),
         SqlState::LOCK_NOT_AVAILABLE => Error::Busy.into(),
+        SqlState::DISK_FULL | SqlState::IO_ERROR => Error::Unwritable(text).into(),
         SqlState::QUERY_CANCELED => Error::Unavailable(text).into(),
         // Prepared statements that are gone, or no longer fit the schema.
         SqlState::INVALID_SQL_STATEMENT_NAME => reconnect(Error::Unexpected(text)),

@@ -4,11 +4,12 @@
 //! all of them, and only then answers any: the cost of reaching the disk is divided by their number,
 //! and nobody is told of what a power cut could still undo.
 
+use std::convert::Infallible;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc as channel};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -22,10 +23,14 @@ use crate::job::{Job, Ran};
 use crate::migrate::{self, Dialect};
 use crate::tx::{EachRow, Engine};
 use crate::value::RowOf;
-use crate::{Error, Row, Sql, Tx, Value};
+use crate::{Error, Expected, Loss, Row, Sql, Tx, Value, chain};
 
 /// Closures that share one commit at most, which bounds how long the first of them waits.
 const GROUP: usize = 64;
+
+/// Moves all that is in the write-ahead log into the database, and leaves the log empty. Answers first
+/// whether somebody kept it from doing so.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Prepared statements each connection keeps: all there are.
 const STATEMENTS: usize = 512;
@@ -47,22 +52,28 @@ pub(crate) fn open(
 ) -> Result<Queues, Error> {
     let Alone { path, connection, lock } = open_alone(path, options)?;
     let lock = Arc::new(lock);
-    let mut writer = Writer { connection, counters: counters.clone() };
+    let mut writer = Writer { connection, counters: counters.clone(), patience: patience(options) };
 
     let (reads, read_orders) = mpsc::channel(options.queue);
     let (writes, write_orders) = mpsc::channel(options.queue);
+    // Nothing is ever sent: the channel ends with the last reader.
+    let (reading, no_reader_left) = channel::channel::<Infallible>();
     let held = lock.clone();
     crew.start("store-writer", move || {
         writer.serve(write_orders);
+        let _ = no_reader_left.recv();
+        writer.checkpoint();
+        drop(writer);
         drop(held);
     })?;
     let read_orders = Arc::new(Mutex::new(read_orders));
     for number in 0..options.readers.max(1) {
         let reader = Reader { connection: connect(&path, options)?, counters: counters.clone() };
         set(&reader.connection, "query_only", "ON")?;
-        let (orders, held) = (read_orders.clone(), lock.clone());
+        let (orders, held) = (read_orders.clone(), (reading.clone(), lock.clone()));
         crew.start(&format!("store-reader-{number}"), move || {
             reader.serve(&orders);
+            drop(reader);
             drop(held);
         })?;
     }
@@ -78,12 +89,22 @@ pub(crate) struct Alone {
     pub(crate) lock: File,
 }
 
-/// Opens a file to write: made where it is absent, locked, its schema brought up to date.
+/// Opens a file to write: made where it is absent, locked, its schema brought up to date. One that
+/// has lost something is left as it is.
 pub(crate) fn open_alone(path: &Path, options: &Options) -> Result<Alone, Error> {
+    if options.expected != Expected::Anything && !options.accept_loss && !path.exists() {
+        return Err(Error::Lost(Loss::Everything));
+    }
     let (path, lock) = create_and_lock(path)?;
-    let mut writer = Writer { connection: connect(&path, options)?, counters: Arc::default() };
+    let connection = connect(&path, options)?;
+    let mut writer = Writer { connection, counters: Arc::default(), patience: patience(options) };
+    let loss = chain::loss(&mut writer.tx(), &Dialect::SQLITE, options.expected)?;
+    chain::refuse(loss, options)?;
     writer.prepare_file()?;
     while writer.migrate(options)? {}
+    if loss.is_some() {
+        chain::accept_loss(&mut writer.tx(), options.now)?;
+    }
     Ok(Alone { path, connection: writer.connection, lock })
 }
 
@@ -124,10 +145,15 @@ fn open_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
+/// How long a statement waits for a lock.
+fn patience(options: &Options) -> Duration {
+    options.statement_timeout.min(LOCKED_MAX)
+}
+
 fn connect(path: &Path, options: &Options) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(plain)?;
-    connection.busy_timeout(options.statement_timeout.min(LOCKED_MAX)).map_err(plain)?;
+    connection.busy_timeout(patience(options)).map_err(plain)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     set(&connection, "foreign_keys", "ON")?;
     set(&connection, "synchronous", "FULL")?;
@@ -147,6 +173,8 @@ pub(crate) fn set(connection: &Connection, pragma: &str, value: &str) -> Result<
 struct Writer {
     connection: Connection,
     counters: Arc<Counters>,
+    /// How long a statement waits for a lock.
+    patience: Duration,
 }
 
 /// A closure that has been run in the open group, or still is to be.
@@ -181,6 +209,25 @@ impl Writer {
                 next.take().or_else(|| orders.try_recv().ok().map(|order| order.job))
             });
             self.conclude(members, outcome);
+            if self.counters.take_checkpoint() {
+                self.checkpoint();
+            }
+        }
+    }
+
+    /// Empties the write-ahead log into the database, without waiting for whoever reads: what a reader
+    /// keeps from being moved is moved the next time.
+    fn checkpoint(&self) {
+        let patience = |patience| self.connection.busy_timeout(patience);
+        let emptied = patience(Duration::ZERO)
+            .and_then(|()| self.connection.query_row(CHECKPOINT, [], |row| row.get::<_, bool>(0)));
+        let restored = patience(self.patience);
+        match emptied.and_then(|busy| restored.map(|()| busy)) {
+            Ok(false) => {}
+            Ok(true) => tracing::debug!("the write-ahead log could not be emptied: somebody reads"),
+            Err(error) => {
+                tracing::warn!(%error, "the write-ahead log could not be emptied into the database")
+            }
         }
     }
 
@@ -198,13 +245,19 @@ impl Writer {
             members.extend(member);
             return Err(GroupLost(error));
         }
+        let changes = self.connection.total_changes();
         while let Some(mut job) = member {
             let ran = self.in_savepoint(job.as_mut());
             members.push(job);
             ran?;
             member = if members.len() < GROUP { next() } else { None };
         }
-        self.run("COMMIT").map_err(GroupLost)
+        self.run("COMMIT").map_err(GroupLost)?;
+        // What changes nothing is committed on a full disk, too.
+        if self.connection.total_changes() != changes {
+            self.counters.can_write();
+        }
+        Ok(())
     }
 
     /// Runs one closure; what it did is kept or undone without touching the others.
@@ -215,7 +268,7 @@ impl Writer {
             let error = match ran {
                 Ran::Failed(failure) => failure.error,
                 Ran::Commit | Ran::RollBack => {
-                    Error::Unavailable("SQLite gave the transaction up (disk full or failing?)".to_owned())
+                    Error::Unwritable("SQLite gave the transaction up (disk full or failing?)".to_owned())
                 }
             };
             return Err(GroupLost(error));
@@ -239,7 +292,9 @@ impl Writer {
             }
             Err(GroupLost(error)) => {
                 self.undo();
-                tracing::warn!(%error, members = members.len(), "a group of transactions was rolled back");
+                if !self.counters.is_unwritable() {
+                    tracing::warn!(%error, members = members.len(), "a group of transactions was rolled back");
+                }
                 for job in members {
                     self.alone(job);
                 }
@@ -259,6 +314,9 @@ impl Writer {
             }
             Err(GroupLost(error)) => {
                 self.undo();
+                if matches!(error, Error::Unwritable(_) | Error::Unavailable(_)) {
+                    self.counters.cannot_write(&error);
+                }
                 member.into_iter().for_each(|job| job.fail(error.clone()));
             }
         }
@@ -367,8 +425,8 @@ fn classify(error: rusqlite::Error) -> Failure {
         ErrorCode::ConstraintViolation => constraint(cause.extended_code).into(),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Error::Busy.into(),
         // These may have rolled the whole transaction back; `is_autocommit` tells.
-        ErrorCode::DiskFull
-        | ErrorCode::SystemIoFailure
+        ErrorCode::DiskFull => Failure { error: Error::Unwritable(text), remedy: Remedy::Rerun },
+        ErrorCode::SystemIoFailure
         | ErrorCode::OutOfMemory
         | ErrorCode::CannotOpen
         | ErrorCode::DatabaseCorrupt

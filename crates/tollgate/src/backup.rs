@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use tollgate_core::audit::{self, Report};
 use tollgate_core::keys::{Keys, Proof, proof_in};
-use tollgate_core::{directory, events};
+use tollgate_core::{chain, directory, events};
 use tollgate_store::copy::{CopyError, Progress, Source, Target};
-use tollgate_store::{DbUrl, Options};
+use tollgate_store::{DbUrl, Expected, Options};
 use tollgate_types::{Clock as _, SystemClock};
 
 use crate::cli::{BackupArgs, CopyArgs, RestoreArgs};
 use crate::commands::{FOUND, say};
 use crate::data_dir::DataDir;
 use crate::draft::Draft;
+use crate::mark::MarkFile;
 use crate::open::existing;
 use crate::settings::{MasterKey, Settings};
 
@@ -104,6 +105,7 @@ pub fn restore(args: &RestoreArgs, settings: &Settings) -> anyhow::Result<ExitCo
     let data = DataDir::open(&settings.general.data_dir)?;
     let failed = || format!("{} cannot be restored into {url}", file.display());
     let mut target = Target::database(&url, &options).with_context(failed)?;
+    let _lock = data.lock()?;
     let scratch = bring_up_to_date(&mut source, &data, &options).with_context(failed)?;
     let copied = fill(&mut target, &mut source).with_context(failed)?;
     if !copied.is_kept(args.accept_differences) {
@@ -112,10 +114,25 @@ pub fn restore(args: &RestoreArgs, settings: &Settings) -> anyhow::Result<ExitCo
     target.leave_gaps().with_context(failed)?;
     directory::restored_in(&mut target.tx()).with_context(failed)?;
     events::restored_in(&mut target.tx()).with_context(failed)?;
-    target.commit().with_context(failed)?;
+    chain::restored_in(&mut target.tx(), options.now).with_context(failed)?;
+    let besides = keep(target, &url, data.path()).with_context(failed)?;
     drop((source, scratch));
     let made = made_at.map(|at| format!(" of {}", settings.time.zone.zone.show(at))).unwrap_or_default();
-    copied.say(&format!("the backup{made} has been restored into {url}"), "")
+    copied.say(&format!("the backup{made} has been restored into {url}"), &besides)
+}
+
+/// Makes a copy last, and marks how far it reaches in place of what was marked of the database before.
+/// Returns what is to be known of what it lacks.
+fn keep(mut target: Target, url: &DbUrl, data_dir: &Path) -> anyhow::Result<String> {
+    let head = chain::head_in(&mut target.tx())?;
+    target.commit()?;
+    let marks = MarkFile::of(url, data_dir);
+    let before = marks.read().ok().flatten().filter(|before| before.entries > head.entries);
+    marks.write(&head)?;
+    Ok(before.map_or_else(String::new, |before| {
+        let (then, now) = (before.entries, head.entries);
+        format!("The database before it held {then} entries, this one holds {now}: what came after is not in it.\n")
+    }))
 }
 
 /// `tollgate db copy`.
@@ -128,17 +145,31 @@ pub fn copy(args: &CopyArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
     // Parsed here, where it is not repeated if it is wrong: it may hold a password.
     let to: DbUrl = args.to.parse().context("--to")?;
     ensure!(from.to_string() != to.to_string(), "{from} is the database itself; --to names another one");
+    let folder = &settings.general.data_dir;
     let options = Options::new(SystemClock.now());
-    let mut source = Source::alone(&from, &options).with_context(|| {
-        format!("{from} cannot be copied: what a server writes to it later would be lost")
+    let mark = MarkFile::of(&from, folder).read()?;
+    let of_source = Options { expected: mark.map_or(Expected::Anything, Expected::Mark), ..options.clone() };
+    let mut source = Source::alone(&from, &of_source).map_err(|error| {
+        let why = match &error {
+            CopyError::Store(tollgate_store::Error::Lost(_)) => {
+                "start a server with --accept-loss first, or restore a backup"
+            }
+            _ => "what a server writes to it later would be lost",
+        };
+        anyhow::Error::new(error).context(format!("{from} cannot be copied: {why}"))
     })?;
+    let _lock = if folder.exists() { Some(DataDir::open(folder)?.lock()?) } else { None };
     let failed = || format!("{from} cannot be copied to {to}");
     let mut target = Target::database(&to, &options).with_context(failed)?;
     let copied = fill(&mut target, &mut source).with_context(failed)?;
     if !copied.is_kept(args.accept_differences) {
         return copied.refuse("nothing has been copied");
     }
-    target.commit().with_context(failed)?;
+    // A mark of PostgreSQL's is in the data directory, where there is one.
+    match to.path().is_some() || folder.exists() {
+        true => drop(keep(target, &to, folder).with_context(failed)?),
+        false => target.commit().with_context(failed)?,
+    }
     let url = if to.has_password() { to.to_string() } else { args.to.clone() };
     copied.say(
         &format!("{from} has been copied to {to}"),

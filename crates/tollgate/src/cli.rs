@@ -72,13 +72,22 @@ SIGHUP reads the settings again.")]
         /// Which roles: api, worker, gateway [env: TOLLGATE_ROLES] [default: all]
         #[arg(long, value_name = "ROLES")]
         roles: Option<String>,
+        /// Start even if the database is gone, or older than its mark: go on without what is missing
+        #[arg(long)]
+        accept_loss: bool,
     },
     /// Run the platform on loopback with everything made up, and print lines to paste
     #[command(after_help = "\
 Without --data-dir everything is thrown away at the end. The ports are those of `tollgate serve`; where
 one is taken, another is used and printed.")]
     Demo,
-    /// Recompute every balance, package, limit and daily total; exit status 1 if any differs
+    /// Recompute every balance, package, limit and daily total, also while servers run; exit status 1 if any differs
+    #[command(after_help = "\
+It reads the database as it is at one moment, beside whoever uses it, and changes nothing. Besides the figures it
+follows the chain of entries, which shows whether any was changed or taken away, and holds it against the mark
+beside the database, which shows whether the last ones are missing.
+
+Exit status: 0 nothing differs, 1 something does, 2 it could not be done.")]
     Audit,
     /// Back the database up into a file, also while servers run on it
     #[command(after_help = "\
@@ -200,7 +209,7 @@ impl Cli {
     pub fn flags(&self) -> Flags {
         let global = &self.global;
         let roles = match &self.command {
-            Command::Serve { roles } => roles.as_ref(),
+            Command::Serve { roles, .. } => roles.as_ref(),
             _ => None,
         };
         let given = [

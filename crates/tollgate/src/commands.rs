@@ -6,12 +6,17 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use secrecy::SecretString;
+use tollgate_core::audit;
+use tollgate_store::Options;
+use tollgate_store::copy::Source;
+use tollgate_types::{Clock as _, SystemClock};
 
 use crate::FAILED;
 use crate::admin::{self, Client};
 use crate::cli::AdminArgs;
 use crate::data_dir::DataDir;
-use crate::open::open_existing;
+use crate::mark::MarkFile;
+use crate::open::existing;
 use crate::settings::{Layers, Settings, Value as _, effective};
 
 /// Something was found that should not be there.
@@ -47,15 +52,26 @@ pub fn openapi() -> anyhow::Result<ExitCode> {
     say(&format!("{document}\n"))
 }
 
-/// `tollgate audit`.
+/// `tollgate audit`: on a snapshot, beside whoever uses the database.
 ///
 /// # Errors
 /// The database cannot be read.
-pub async fn audit(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let core = open_existing(settings).await?;
-    let audited = tollgate_core::audit::run(&core).await;
-    core.db().close().await;
-    let report = audited.context("the audit could not be finished")?;
+pub fn audit(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let url = settings.database();
+    existing(&url)?;
+    // Read before the database, which is not older then, whoever writes meanwhile.
+    let mark = MarkFile::of(&url, &settings.general.data_dir).read()?;
+    let failed = || format!("the database {url} cannot be audited");
+    let mut source = Source::online(&url, &Options::new(SystemClock.now())).with_context(failed)?;
+    anyhow::ensure!(
+        !source.is_outdated(),
+        "the database {url} is that of an older version of this program: audit it with that version, or start a \
+         server of this one first"
+    );
+    let mut report = audit::run_in(&mut source.tx()).with_context(failed)?;
+    if let Some(mark) = mark {
+        audit::mark_in(&mut source.tx(), &mark, &mut report).with_context(failed)?;
+    }
     let differences: String = report.differences.iter().map(|difference| format!("{difference}\n")).collect();
     let (compared, found) = (report.compared, report.differences.len());
     say(&format!("{differences}{compared} figures compared, {found} differ\n"))?;

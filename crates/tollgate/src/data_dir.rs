@@ -9,9 +9,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::settings::{AdminToken, MasterKey, Value as _};
+
+/// The file that is there during the first start.
+const FIRST_START: &str = "first-start";
 
 /// Files of keys are shorter than this.
 const LONGEST_SECRET: u64 = 4096;
@@ -45,6 +50,9 @@ pub enum DataDirError {
         /// What it should hold.
         why: String,
     },
+    /// Another process has it.
+    #[error("another process uses the data directory {}; stop it, or give this one a data directory of its own", .0.display())]
+    InUse(PathBuf),
     /// There is a database but not the key under which it was sealed.
     #[error("{}: the master key is missing, but there is a database that was sealed with one; restore the file \
              or set TOLLGATE_MASTER_KEY", path.display())]
@@ -61,6 +69,12 @@ pub enum DataDirError {
 #[derive(Clone, Debug)]
 pub struct DataDir {
     path: PathBuf,
+}
+
+/// The right to use a data directory, for as long as it is held. It ends with the process.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
 }
 
 /// A token, and whether it has just been made.
@@ -82,6 +96,49 @@ impl DataDir {
         made.map_err(|why| io_error(path, "created", why))?;
         let path = path.canonicalize().map_err(|why| io_error(path, "found", why))?;
         Ok(Self { path })
+    }
+
+    /// Keeps every other process from using the directory: its journal and its keys are one process's.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`], or [`DataDirError::Io`].
+    pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
+        let path = self.path.join("lock");
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|why| io_error(&path, "opened", why))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(DataDirLock { _file: file }),
+            Err(Errno::WOULDBLOCK) => Err(DataDirError::InUse(self.path.clone())),
+            Err(why) => Err(io_error(&path, "locked", why.into())),
+        }
+    }
+
+    /// Notes that the first start has begun: until it [is over](Self::first_start_is_over), a key
+    /// without a database is one that a start broke off, and not a database that was lost.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn begin_first_start(&self) -> Result<(), DataDirError> {
+        let path = self.path.join(FIRST_START);
+        write_whole(&path, b"").map_err(|why| io_error(&path, "written", why))
+    }
+
+    /// Notes that there is a database.
+    ///
+    /// # Errors
+    /// [`DataDirError::Io`].
+    pub fn first_start_is_over(&self) -> Result<(), DataDirError> {
+        let path = self.path.join(FIRST_START);
+        match fs::remove_file(&path) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => Err(io_error(&path, "removed", why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the first start has begun and is not over.
+    pub fn is_first_start(&self) -> bool {
+        self.path.join(FIRST_START).exists()
     }
 
     /// Where it is.
@@ -183,21 +240,25 @@ fn read_secret(path: &Path) -> Result<Option<SecretString>, DataDirError> {
     Ok(Some(text.trim().into()))
 }
 
-/// Writes a file of one line for its owner only: whole or not at all, and on the disk before it has
-/// its name. What was sealed under a key that did not survive a power cut could not be opened again.
+/// Writes a secret as a file of one line.
 fn write_secret(path: &Path, secret: &SecretString) -> Result<(), DataDirError> {
-    let written = || {
-        let draft = path.with_extension("new");
-        // A draft left behind by a crash may have been made by anybody's rules.
-        let _ = fs::remove_file(&draft);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(secret.expose_secret().as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        fs::rename(&draft, path)?;
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    };
-    written().map_err(|why| io_error(path, "written", why))
+    let line = SecretString::from(format!("{}\n", secret.expose_secret()));
+    write_whole(path, line.expose_secret().as_bytes()).map_err(|why| io_error(path, "written", why))
+}
+
+/// Writes a file for its owner only: whole or not at all, and on the disk before it has its name. What
+/// was sealed under a key that did not survive a power cut could not be opened again.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".new");
+    // A draft left behind by a crash may have been made by anybody's rules.
+    let _ = fs::remove_file(&draft);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Random bytes from the system.
@@ -236,6 +297,18 @@ mod tests {
         assert_eq!(again.master_key(true).expect("the key").expose(), key.expose());
         let found = again.admin_token().expect("the token");
         assert_eq!((found.token.expose_secret(), found.fresh), (token.token.expose_secret(), false));
+    }
+
+    #[test]
+    fn a_data_directory_is_one_users_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = DataDir::open(folder.path()).expect("a data directory");
+        let lock = data.lock().expect("nobody has it");
+        let error =
+            DataDir::open(folder.path()).expect("the same").lock().expect_err("it is taken").to_string();
+        assert!(error.contains("another process uses the data directory"), "{error}");
+        drop(lock);
+        data.lock().expect("nobody has it any more");
     }
 
     #[test]

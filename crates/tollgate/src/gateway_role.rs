@@ -18,7 +18,7 @@ use crate::control::InProcess;
 use crate::data_dir::{DataDir, random_bytes};
 use crate::descriptors;
 use crate::limit_metrics;
-use crate::metrics::{Kind, Reading, Source};
+use crate::metrics::{Alarm, Kind, Reading, Source};
 use crate::settings::Settings;
 
 /// The folder of the data directory that holds the gateway's id and journal.
@@ -71,6 +71,12 @@ impl GatewayRole {
     pub fn metrics(&self) -> Source {
         let gateway = self.gateway.clone();
         Box::new(move || readings(&gateway))
+    }
+
+    /// Whether the gateway's journal cannot be written just now.
+    pub fn journal_fails(&self) -> Alarm {
+        let gateway = self.gateway.clone();
+        Arc::new(move || gateway.stats().journal_fails.load(Ordering::Relaxed))
     }
 
     /// Has the limits of these settings hold from now on.

@@ -14,8 +14,10 @@ pub mod demo;
 pub mod descriptors;
 pub mod draft;
 pub mod gateway_role;
+pub mod keeper;
 pub mod lifecycle;
 pub mod limit_metrics;
+pub mod mark;
 pub mod metrics;
 pub mod open;
 pub mod platform;
@@ -23,6 +25,7 @@ pub mod serve;
 pub mod settings;
 pub mod supervisor;
 pub mod telemetry;
+mod trouble;
 pub mod worker;
 
 use std::ffi::OsString;
@@ -61,18 +64,15 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Openapi => commands::openapi(),
         Command::Config => commands::config(&layers(&flags, &environment)?),
         Command::Demo => on_runtime(demo::run(&flags, &environment)),
-        Command::Serve { .. } => {
+        Command::Serve { accept_loss, .. } => {
             let layers = layers(&flags, &environment)?;
             let log = telemetry::start(&Settings::read(&layers)?.log)?;
             let sockets = supervisor::inherited_sockets(&environment)?;
             let supervisor = Supervisor::find(&environment);
             let reread = || self::layers(&flags, &environment);
-            on_runtime(serve::serve(layers, &log, &supervisor, sockets, reread))
+            on_runtime(serve::serve(layers, *accept_loss, &log, &supervisor, sockets, reread))
         }
-        Command::Audit => {
-            let settings = logging(&flags, &environment)?;
-            on_runtime(commands::audit(&settings))
-        }
+        Command::Audit => commands::audit(&logging(&flags, &environment)?),
         Command::Backup(args) => backup::backup(args, &logging(&flags, &environment)?),
         Command::Restore(args) => backup::restore(args, &logging(&flags, &environment)?),
         Command::Db { command: DbCommand::Copy(args) } => backup::copy(args, &logging(&flags, &environment)?),

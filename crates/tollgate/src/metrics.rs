@@ -110,23 +110,37 @@ struct Port {
     registry: Arc<Registry>,
     readiness: Readiness,
     db: Option<Db>,
+    journal_fails: Option<Alarm>,
 }
 
-/// The routes of the port. Without a database, readiness does not ask for one.
-pub fn router(readiness: Readiness, db: Option<Db>, sources: Vec<Source>) -> Router {
+/// Whether something is wrong just now.
+pub type Alarm = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// The routes of the port. Without a database, readiness does not ask for one; `journal_fails` says
+/// whether the gateway's journal cannot be written.
+pub fn router(
+    readiness: Readiness,
+    db: Option<Db>,
+    journal_fails: Option<Alarm>,
+    sources: Vec<Source>,
+) -> Router {
     let mut registry = Registry::with_prefix("tollgate");
     registry.register_collector(Box::new(Sources(sources)));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(Port { registry: Arc::new(registry), readiness, db })
+        .with_state(Port { registry: Arc::new(registry), readiness, db, journal_fails })
 }
 
-/// Ready: started, not draining, and the database answers.
+/// Ready: started, not draining, the database answers, and it and the journal can be written.
 async fn readyz(State(port): State<Port>) -> (StatusCode, &'static str) {
     if !port.readiness.get() {
         return (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n");
+    }
+    let unwritable = port.db.as_ref().is_some_and(|db| db.stats().unwritable);
+    if unwritable || port.journal_fails.as_ref().is_some_and(|fails| fails()) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "nothing can be written\n");
     }
     let asked = match &port.db {
         Some(db) => db.read(|_| Ok::<_, tollgate_store::Error>(())).await,
@@ -183,6 +197,12 @@ pub fn of_db(db: &Db) -> Source {
                 "Transactions that wait for a thread",
                 stats.queued as u64,
             ),
+            Reading::one(
+                "store_journal_failures",
+                Kind::Counter,
+                "Transactions that were refused because nothing can be written to the database",
+                stats.write_failures,
+            ),
         ]
     })
 }
@@ -206,6 +226,8 @@ pub fn of_api(state: &ApiState) -> Source {
 mod tests {
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
+    use tollgate_store::{DbUrl, Error, Options, Sql};
+    use tollgate_types::Time;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -221,12 +243,56 @@ mod tests {
     #[tokio::test]
     async fn readiness_comes_and_goes() {
         let readiness = Readiness::default();
-        let router = router(readiness.clone(), None, Vec::new());
+        let router = router(readiness.clone(), None, None, Vec::new());
         assert_eq!(ask(&router, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
         readiness.set(true);
         assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
         assert_eq!(ask(&router, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
         assert_eq!(ask(&router, "/").await.0, StatusCode::NOT_FOUND);
+    }
+
+    /// Until a database that cannot grow has room again, and then the journal.
+    #[tokio::test]
+    async fn who_cannot_write_is_not_ready() {
+        const PAGES: Sql = Sql::new("pages", "SELECT page_count FROM pragma_page_count");
+        const BIG: Sql =
+            Sql::new("big", "INSERT INTO meta (name, value) VALUES ('big', hex(zeroblob(100000)))");
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = DbUrl::sqlite(folder.path().join("tollgate.db"));
+        let db = Db::open(&url, Options::new(Time::from_micros(0))).expect("a database");
+        let journal = Readiness::default();
+        let fails = journal.clone();
+        let readiness = Readiness::default();
+        readiness.set(true);
+        let sources = vec![of_db(&db)];
+        let router = router(readiness, Some(db.clone()), Some(Arc::new(move || fails.get())), sources);
+        let no_room = (StatusCode::SERVICE_UNAVAILABLE, "nothing can be written\n".to_owned());
+        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
+
+        let pages: Result<i64, Error> = db.read(|tx| tx.one(PAGES, &[], |row| row.i64(0))).await;
+        limit_pages(&db, pages.expect("a count")).await;
+        let refused = db.write(|tx| tx.execute(BIG, &[]).map(drop)).await;
+        assert!(matches!(refused, Err(Error::Unwritable(_))), "{refused:?}");
+        assert_eq!(ask(&router, "/readyz").await, no_room);
+        let (_, text) = ask(&router, "/metrics").await;
+        assert!(text.contains("\ntollgate_store_journal_failures_total 1\n"), "{text}");
+        // A transaction that changes nothing proves nothing.
+        db.write(|_| Ok::<_, Error>(())).await.expect("committed");
+        assert_eq!(ask(&router, "/readyz").await, no_room);
+
+        limit_pages(&db, 1 << 30).await;
+        db.write(tollgate_store::chain::try_to_write).await.expect("written");
+        assert_eq!(ask(&router, "/readyz").await.0, StatusCode::OK);
+        journal.set(true);
+        assert_eq!(ask(&router, "/readyz").await, no_room);
+        db.close().await;
+    }
+
+    async fn limit_pages(db: &Db, pages: i64) {
+        let limit: &'static str = format!("PRAGMA max_page_count = {pages}").leak();
+        let limited: Result<i64, Error> =
+            db.write(move |tx| tx.one(Sql::new("limit", limit), &[], |row| row.i64(0))).await;
+        limited.expect("a limit");
     }
 
     #[tokio::test]
@@ -238,7 +304,7 @@ mod tests {
                 Reading::one("connections", Kind::Gauge, "Live connections", 3),
             ]
         });
-        let (status, text) = ask(&router(Readiness::default(), None, vec![source]), "/metrics").await;
+        let (status, text) = ask(&router(Readiness::default(), None, None, vec![source]), "/metrics").await;
         assert_eq!(status, StatusCode::OK);
         for line in [
             "# TYPE tollgate_refusals counter",

@@ -13,9 +13,11 @@ use tollgate_gateway::Inherited;
 use tollgate_types::ProxyType;
 
 use crate::courier::Post;
-use crate::data_dir::{DataDir, Token};
+use crate::data_dir::{DataDir, DataDirLock, Token};
 use crate::gateway_role::GatewayRole;
+use crate::keeper::Keeper;
 use crate::lifecycle::{Stop, Stopped};
+use crate::mark::MarkFile;
 use crate::metrics::{self, Readiness};
 use crate::open::open;
 use crate::settings::{Listen, Settings};
@@ -40,6 +42,8 @@ pub struct Addresses {
 pub struct Platform {
     core: Core,
     data: DataDir,
+    /// Nobody else uses the data directory until everything has ended.
+    lock: DataDirLock,
     admin_token: Token,
     addresses: Addresses,
     readiness: Readiness,
@@ -66,8 +70,9 @@ impl Platform {
     /// What could not be opened or listened on.
     pub async fn start(settings: &Settings, inherited: Inherited) -> anyhow::Result<Self> {
         let data = DataDir::open(&settings.general.data_dir)?;
+        let lock = data.lock()?;
         let core = open(settings, &data).await?;
-        match Self::start_on(settings, inherited, data, core.clone()).await {
+        match Self::start_on(settings, inherited, data, lock, core.clone()).await {
             Ok(platform) => Ok(platform),
             Err(error) => {
                 core.db().close().await;
@@ -80,6 +85,7 @@ impl Platform {
         settings: &Settings,
         mut inherited: Inherited,
         data: DataDir,
+        lock: DataDirLock,
         core: Core,
     ) -> anyhow::Result<Self> {
         let roles = settings.general.roles;
@@ -94,6 +100,15 @@ impl Platform {
         let mut addresses = Addresses { api: local(&api)?, metrics: local(&machines)?, gateway: Vec::new() };
         let mut base = Group::new();
         base.run_until_stopped(tollgate_core::directory::keep_fresh(core.clone()));
+        let mut keeper = Keeper::new(core.clone(), MarkFile::of(&settings.database(), data.path()));
+        let stopped = base.stopped.clone();
+        base.tasks.push(tokio::spawn(async move {
+            tokio::select! {
+                () = keeper.run() => {}
+                () = stopped.wait() => {}
+            }
+            keeper.finish().await;
+        }));
         let mut gateway = None;
         if roles.gateway {
             let own = [addresses.api.as_slice(), &addresses.metrics].concat();
@@ -111,7 +126,8 @@ impl Platform {
         let mut sources = vec![metrics::of_db(core.db())];
         sources.extend(api_state.as_ref().map(metrics::of_api));
         sources.extend(gateway.as_ref().map(GatewayRole::metrics));
-        let port = metrics::router(readiness.clone(), Some(core.db().clone()), sources);
+        let journal = gateway.as_ref().map(GatewayRole::journal_fails);
+        let port = metrics::router(readiness.clone(), Some(core.db().clone()), journal, sources);
         base.serve(
             machines,
             &port,
@@ -126,7 +142,7 @@ impl Platform {
             played.tasks.push(tokio::spawn(worker::run(core.clone(), stopped)));
         }
         readiness.set(true);
-        Ok(Self { core, data, admin_token, addresses, readiness, gateway, roles: played, base })
+        Ok(Self { core, data, lock, admin_token, addresses, readiness, gateway, roles: played, base })
     }
 
     /// Where it listens.
@@ -169,6 +185,7 @@ impl Platform {
         self.roles.end().await;
         self.base.end().await;
         self.core.db().close().await;
+        drop(self.lock);
     }
 }
 

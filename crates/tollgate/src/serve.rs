@@ -13,18 +13,20 @@ use crate::supervisor::Supervisor;
 use crate::telemetry::LogControl;
 
 /// Runs until somebody asks it to end, on the sockets that it was handed and on those that are
-/// missing. `reread` gathers the settings anew for SIGHUP.
+/// missing. `accept_loss` lets it start on a database that has lost something; `reread` gathers the
+/// settings anew for SIGHUP.
 ///
 /// # Errors
 /// What keeps it from starting.
 pub async fn serve(
     layers: Layers,
+    accept_loss: bool,
     log: &LogControl,
     supervisor: &Supervisor,
     sockets: Inherited,
     reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<ExitCode> {
-    let life = live(layers, log, supervisor, sockets, reread);
+    let life = live(layers, accept_loss, log, supervisor, sockets, reread);
     tokio::select! {
         ended = life => ended,
         never = supervisor.keep_telling() => match never {},
@@ -33,13 +35,14 @@ pub async fn serve(
 
 async fn live(
     layers: Layers,
+    accept_loss: bool,
     log: &LogControl,
     supervisor: &Supervisor,
     sockets: Inherited,
     reread: impl Fn() -> Result<Layers, SettingsError>,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let settings = Settings::read(&layers)?;
+    let settings = Settings { accept_loss, ..Settings::read(&layers)? };
     let Some(platform) = start(&settings, sockets, &mut signals).await? else { return Ok(ExitCode::SUCCESS) };
     announce(&platform);
     supervisor.ready();

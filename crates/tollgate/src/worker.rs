@@ -12,6 +12,7 @@ use tollgate_core::jobs::run::Queue;
 use tollgate_core::{Core, Error, leases};
 
 use crate::lifecycle::Stopped;
+use crate::trouble::Trouble;
 
 /// How often jobs are looked for.
 const LOOK: Duration = Duration::from_millis(250);
@@ -102,26 +103,5 @@ async fn until(stopped: Stopped, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         () = stopped.wait() => {}
-    }
-}
-
-/// Says once that something does not work, until it does again.
-#[derive(Default)]
-struct Trouble(bool);
-
-impl Trouble {
-    fn told<T>(&mut self, what: &'static str, done: Result<T, Error>) -> Option<T> {
-        match done {
-            Ok(value) => {
-                self.0 = false;
-                Some(value)
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.0, true) {
-                    tracing::warn!(%error, "{what}; it will be tried again");
-                }
-                None
-            }
-        }
     }
 }

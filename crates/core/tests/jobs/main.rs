@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod auditing;
+mod chaining;
 mod engine;
 mod packages;
 mod restoring;

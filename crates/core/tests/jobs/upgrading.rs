@@ -1,7 +1,7 @@
 //! A platform that ran before there were jobs: what it had sold goes on by itself.
 
 use tollgate_core::packages::StrategyChange;
-use tollgate_core::{audit, jobs};
+use tollgate_core::{audit, chain, jobs};
 use tollgate_store::Sql;
 use tollgate_testkit::on_both_databases;
 
@@ -9,6 +9,11 @@ use crate::world::{DAY, GB, World};
 
 /// Takes away all that later migrations add, last first: what is left is what migration 1 makes.
 const BACK_TO_THE_FIRST: &[Sql] = &[
+    Sql::new("back", "DROP TABLE entry_chain"),
+    Sql::new("back", "DROP INDEX entries_to_chain"),
+    Sql::new("back", "DROP INDEX entries_by_place"),
+    Sql::new("back", "ALTER TABLE entries DROP COLUMN place"),
+    Sql::new("back", "ALTER TABLE entries DROP COLUMN hash"),
     Sql::new("back", "DROP TABLE unheard_answers"),
     Sql::new("back", "DROP TABLE static_usage"),
     Sql::new("back", "DROP TABLE static_counters"),
@@ -56,6 +61,10 @@ on_both_databases! {
         world.core.db().close().await;
 
         world.core = world.another().await;
+        world.audit().await;
+        // What had been entered before there was a chain is chained.
+        while chain::extend(&world.core).await.unwrap() {}
+        assert_eq!(chain::head(&world.core).await.unwrap().entries, 5);
         world.audit().await;
         let (waiting, _) = jobs::admin::list(&world.core, None, tollgate_core::Page::new(None, None).unwrap()).await.unwrap();
         let mut waiting: Vec<_> = waiting.iter().map(|job| (job.kind.as_str(), job.subject.as_str())).collect();

@@ -162,6 +162,7 @@ impl<C: Control> Purses<C> {
         // A disk may take seconds: connections do not wait for it.
         let written = tokio::task::spawn_blocking(move || lock(&journal).write_if_changed(&usages)).await;
         let written = written.unwrap_or_else(|stopped| Err(std::io::Error::other(stopped)));
+        self.stats.journal_fails.store(written.is_err(), Ordering::Relaxed);
         if written.is_err() {
             self.stats.journal_failures.fetch_add(1, Ordering::Relaxed);
         }

@@ -26,6 +26,8 @@ pub(crate) fn insert(tx: &mut Tx<'_>) -> Result<(), Error> {
     let (bytes, none): (&[u8], &[u8]) = (&all_bytes, &[]);
     let (max, min) = (i64::MAX, i64::MIN);
     tx.execute(Sql::new("version", "UPDATE directory_version SET version = 9"), &[])?;
+    let chain = "UPDATE entry_chain SET entries = ?1, hash = ?2, accepted_at = ?1";
+    tx.execute(Sql::new("chain", chain), params![max, bytes])?;
     rows! { tx;
         meta (name, value): ["master_key_proof", TEXT];
         accounts (id, username, username_key, email, password_hash, status, api_key_hash, api_key_sealed,
@@ -42,8 +44,9 @@ pub(crate) fn insert(tx: &mut Tx<'_>) -> Result<(), Error> {
         wallets (account_id, balance, total_recharge, total_consume, reserved_units):
             [7, max - 1, max, 1, max], [9, 0, 0, 0, 0];
         wallet_carries (account_id, proxy_type, units): [7, "residential", 1_073_741_823];
-        entries (id, account_id, kind, reference, memo, at):
-            [21, 7, "recharge", "first", TEXT, 1], [22, 9, "recharge", "second", "", 2];
+        entries (id, account_id, kind, reference, memo, at, place, hash):
+            [21, 7, "recharge", "first", TEXT, 1, max, bytes],
+            [22, 9, "recharge", "second", "", 2, None::<i64>, None::<&[u8]>];
         postings (entry_id, line, ledger_account, amount):
             [21, 0, "wallet:7", max], [21, 1, "cash", -max], [22, 0, "wallet:9", 1], [22, 1, "cash", -1];
         idempotency_keys (account_id, idempotency_key, input_hash, answer, created_at): [7, TEXT, bytes, "{}", 1];

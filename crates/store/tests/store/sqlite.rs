@@ -77,7 +77,7 @@ async fn a_full_disk_fails_only_whom_it_concerns() {
 
     assert_eq!(first.await.unwrap(), Ok(()));
     let too_big = too_big.await.unwrap();
-    assert!(matches!(too_big, Err(Error::Unavailable(_))), "{too_big:?}");
+    assert!(matches!(too_big, Err(Error::Unwritable(_))), "{too_big:?}");
     assert_eq!(last.await.unwrap(), Ok(()));
     assert_eq!((value(&db, 1).await, value(&db, 2).await, rows(&db).await), (Ok(1), Err(Error::NoRow), 2));
     assert!(db.stats().retries >= 2, "the group was lost and run again: {:?}", db.stats());

@@ -310,6 +310,9 @@ pub struct Settings {
     pub time: TimeSettings,
     /// Logs.
     pub log: LogSettings,
+    /// Whether a database that has lost something is used all the same. No setting, since it is to hold
+    /// for one start: a flag of `tollgate serve`.
+    pub accept_loss: bool,
 }
 
 /// What the command line says about settings.
@@ -337,6 +340,7 @@ impl Settings {
             metrics: MetricsSettings::read(layers)?,
             time: TimeSettings::read(layers)?,
             log: LogSettings::read(layers)?,
+            accept_loss: false,
         })
     }
 

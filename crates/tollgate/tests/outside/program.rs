@@ -259,9 +259,13 @@ fn one_sqlite_file_has_one_server() {
     let folder = tempfile::tempdir().expect("a folder");
     let settings = server_settings(folder.path());
     let (server, _) = Running::serve(&[], &settings);
-    let (code, _, error) = run(&["audit"], &settings);
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    std::fs::copy(folder.path().join("master-key"), elsewhere.path().join("master-key")).expect("copied");
+    let same = format!("sqlite:{}", folder.path().join("tollgate.db").display());
+    let second = [server_settings(elsewhere.path()), vec![("TOLLGATE_STORE__URL", same.as_str())]].concat();
+    let (code, _, error) = run(&["serve"], &second);
     assert_eq!(code, Some(2));
-    assert!(error.contains("tollgate.db"), "{error}");
+    assert!(error.contains("another process has the database") && error.contains("tollgate.db"), "{error}");
     server.stop();
 }
 

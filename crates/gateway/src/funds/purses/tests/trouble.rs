@@ -195,6 +195,7 @@ async fn a_journal_that_cannot_be_written_stops_nothing() {
         sleep(secs(1)).await;
     }
     assert!(run.stats.journal_failures.load(Ordering::Relaxed) >= 3);
+    assert!(run.stats.journal_fails.load(Ordering::Relaxed), "and it is known that it fails still");
     control.set_away(false);
     drop(connection);
     run.rests_at(account, 5000).await;
