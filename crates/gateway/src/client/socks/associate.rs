@@ -71,7 +71,7 @@ pub(crate) async fn associate<C: Control>(client: Client, request: AssociateRequ
     match granted {
         Ok(granted) => {
             server.stats.udp_associations.fetch_add(1, Ordering::Relaxed);
-            let ended = relay(&client, granted, request.port, server).await;
+            let ended = relay(&client, granted, server).await;
             tracing::trace!(?ended, "an association ended");
             close_gently(&client.io.stream).await;
         }
@@ -105,12 +105,7 @@ async fn grant<C: Control>(client: &Client, caller: Caller, server: &Server<C>) 
 
 /// Tells the client where to send its datagrams to, and relays them. When this returns the ports are
 /// closed.
-async fn relay<C: Control>(
-    client: &Client,
-    granted: Granted,
-    port: Option<u16>,
-    server: &Server<C>,
-) -> Ended {
+async fn relay<C: Control>(client: &Client, granted: Granted, server: &Server<C>) -> Ended {
     let Granted { ticket, relay, upstream, told, _of_caller, _slot } = granted;
     let (outlet, _load) = upstream.into_parts();
     if say(&client.io.stream, &socks5::reply(Rep::Succeeded, told)).await.is_err() {
@@ -119,14 +114,8 @@ async fn relay<C: Control>(
     let meter = ticket.meter(server.limits.now().idle_timeout);
     let (account, _) = ticket.caller.who();
     let destinations = &server.steps.exits.dialer;
-    let association = Association::new(
-        destinations,
-        &server.stats,
-        &meter,
-        relay,
-        outlet,
-        (account, client.peer.ip(), port),
-    );
+    let association =
+        Association::new(destinations, &server.stats, &meter, relay, outlet, (account, client.peer.ip()));
     let ended = tokio::select! {
         broke = association.run() => Ended::Broke(broke),
         () = meter.idle() => Ended::Broke(Broke::Idle),

@@ -41,9 +41,6 @@ pub(crate) struct SocksRequest {
 pub(crate) struct AssociateRequest {
     /// Who asks, or why he is to be refused with the reply.
     pub(crate) caller: Result<Caller, TurnedAway>,
-    /// The port that the client says it will send from. The address that it names beside it is often
-    /// one that only its own network knows, and of no use.
-    pub(crate) port: Option<u16>,
 }
 
 /// Finds out who the client is and what it asks for.
@@ -119,9 +116,10 @@ async fn request<C: Control>(
                 refuse_socks(client, Version::Five, server, &no_target(caller, bad)).await;
                 return Ok(Greeted::Closed);
             }
-            (Command::UdpAssociate, target) => {
-                let port = target.ok().map(|target| target.port);
-                return Ok(Greeted::Associate(Box::new(AssociateRequest { caller, port })));
+            // What it names is not where its datagrams will be seen to come from: NAT changes the port,
+            // and some clients name the destination.
+            (Command::UdpAssociate, _) => {
+                return Ok(Greeted::Associate(Box::new(AssociateRequest { caller })));
             }
             (Command::Bind | Command::Other(_), _) => Rep::CommandNotSupported,
         },

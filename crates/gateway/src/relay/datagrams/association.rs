@@ -79,9 +79,7 @@ struct Client {
     account: AccountId,
     /// The address that the TCP connection came from.
     ip: IpAddr,
-    /// The port, where the client has named one.
-    port: Option<u16>,
-    /// Where its first datagram came from.
+    /// Where its first datagram came from: from then on nobody else is listened to.
     known: Option<SocketAddr>,
 }
 
@@ -111,16 +109,16 @@ enum Ready {
 }
 
 impl<'a, D: Destinations> Association<'a, D> {
-    /// An association of this account's client at this address, and this port where it has named one.
+    /// Returns an association of `account`, whose client sends from the address `ip`.
     pub(crate) fn new(
         destinations: &'a D,
         stats: &'a Stats,
         meter: &'a Meter<'a>,
         relay: UdpSocket,
         outlet: Outlet,
-        (account, ip, port): (AccountId, IpAddr, Option<u16>),
+        (account, ip): (AccountId, IpAddr),
     ) -> Self {
-        let client = Client { account, ip, port, known: None };
+        let client = Client { account, ip, known: None };
         let (peers, names, asked) = Default::default();
         Self { destinations, stats, meter, relay, outlet, client, peers, names, asked, turn: 0 }
     }
@@ -355,7 +353,7 @@ impl Client {
     fn may_be(&self, from: SocketAddr) -> bool {
         match self.known {
             Some(known) => known == from,
-            None => from.ip().to_canonical() == self.ip && self.port.is_none_or(|port| port == from.port()),
+            None => from.ip().to_canonical() == self.ip,
         }
     }
 }

@@ -22,7 +22,7 @@ impl Association {
         Self::naming(world, "0.0.0.0".parse().unwrap(), 0, socket("127.0.0.1").await).await
     }
 
-    /// One that says where it will send from.
+    /// One that says, truly or not, where it will send from.
     pub(crate) async fn naming(world: &World, ip: IpAddr, port: u16, socket: UdpSocket) -> Self {
         let from = SocketAddr::new(ip, port).to_string();
         let (control, rep, relay) = ask(world, "alice", 3, &from).await;
