@@ -18,7 +18,9 @@ use crate::client::{Certificates, Client, ProtocolSettings, Server, converse};
 use crate::config::GatewayConfig;
 use crate::control::Control;
 use crate::dial::{Dialer, Grounds, Guard, Resolver};
-use crate::entry::{Attempts, CallerSlots, ClientAddresses, Live, Logins, Refusals, Rights, collect, revoke};
+use crate::entry::{
+    Attempts, CallerSlots, ClientAddresses, Handshakes, Live, Logins, Refusals, Rights, collect, revoke,
+};
 use crate::exits::{Exits, Health, Prober, SessionFile, Sessions};
 use crate::funds::{Purses, Tallies};
 use crate::lifecycle::Lifecycle;
@@ -71,6 +73,7 @@ impl<C: Control> Shared<C> {
         let server = Server {
             settings: protocol_settings(&config),
             certificates: parts.certificates.clone(),
+            handshakes: Arc::new(Handshakes::new(limits.clone(), parts.stats.clone())),
             directory,
             slots,
             // Their bytes are those of connections.

@@ -58,6 +58,9 @@ pub struct GatewayLimits {
     pub per_caller: Caps,
     /// Client connections from one address (IPv6: from one /64), whoever they turn out to be.
     pub per_address: Caps,
+    /// TLS handshakes a minute from one address (IPv6: from one /64) that may fail, or bring no request;
+    /// 0 = no limit.
+    pub tls_without_request: u32,
     /// How fast bytes flow.
     pub bandwidth: Bandwidth,
     /// Failed logins from one address within `failed_logins_window`; 0 = no limit.
@@ -82,6 +85,7 @@ impl Default for GatewayLimits {
             per_account: Caps::default(),
             per_caller: Caps { connections: 5_000, per_second: 0 },
             per_address: Caps::default(),
+            tls_without_request: 300,
             bandwidth: Bandwidth::default(),
             failed_logins: 100,
             failed_logins_window: Duration::from_secs(60),
@@ -144,6 +148,8 @@ pub enum Limit {
     AddressConnections,
     /// [`GatewayLimits::per_address`], new connections a second.
     AddressRate,
+    /// [`GatewayLimits::tls_without_request`].
+    AddressHandshakes,
 }
 
 impl Limit {
@@ -155,6 +161,7 @@ impl Limit {
         Self::CallerRate,
         Self::AddressConnections,
         Self::AddressRate,
+        Self::AddressHandshakes,
     ];
 
     /// The name of its setting under `[gateway]`.
@@ -166,6 +173,7 @@ impl Limit {
             Self::CallerRate => "connections_per_second_per_caller",
             Self::AddressConnections => "max_connections_per_address",
             Self::AddressRate => "connections_per_second_per_address",
+            Self::AddressHandshakes => "tls_without_request",
         }
     }
 
@@ -178,6 +186,7 @@ impl Limit {
             Self::CallerRate => "too many new connections a second",
             Self::AddressConnections => "too many connections from this address",
             Self::AddressRate => "too many new connections a second from this address",
+            Self::AddressHandshakes => "too many TLS handshakes from this address brought no request",
         }
     }
 }

@@ -93,6 +93,8 @@ pub struct Stats {
     pub tls_handshakes: AtomicU64,
     /// TLS handshakes with clients that failed.
     pub tls_failures: AtomicU64,
+    /// TLS handshakes with clients that failed, or after which no request came.
+    pub tls_without_request: AtomicU64,
     /// HTTP/2 connections of clients.
     pub http2_connections: AtomicU64,
     /// Streams that were begun on them.
@@ -160,6 +162,7 @@ impl Default for Stats {
             forwarded_requests: AtomicU64::new(0),
             tls_handshakes: AtomicU64::new(0),
             tls_failures: AtomicU64::new(0),
+            tls_without_request: AtomicU64::new(0),
             http2_connections: AtomicU64::new(0),
             http2_streams: AtomicU64::new(0),
             bytes_up: AtomicU64::new(0),

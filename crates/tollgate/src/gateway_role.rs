@@ -172,6 +172,7 @@ fn limits(settings: &Settings) -> GatewayLimits {
             connections: gateway.max_connections_per_address,
             per_second: gateway.connections_per_second_per_address,
         },
+        tls_without_request: gateway.tls_without_request,
         bandwidth: Bandwidth {
             whole: gateway.bandwidth,
             per_account: gateway.bandwidth_per_account,
@@ -306,6 +307,11 @@ fn readings(gateway: &Gateway<InProcess>) -> Vec<Reading> {
         counter("gateway_accepted", "Client connections accepted", &stats.accepted),
         counter("gateway_turned_away", "Client connections closed for want of room", &stats.turned_away),
         counters("gateway_tls_handshakes", "TLS handshakes with clients", labelled("outcome", &handshakes)),
+        counter(
+            "gateway_tls_without_request",
+            "TLS handshakes with clients that failed, or after which no request came",
+            &stats.tls_without_request,
+        ),
         counter("gateway_http2_connections", "HTTP/2 connections of clients", &stats.http2_connections),
         counter("gateway_http2_streams", "Requests that came by HTTP/2", &stats.http2_streams),
         counters("gateway_served", "Tunnels and requests admitted", labelled("protocol", &tunnels)),

@@ -81,6 +81,7 @@ fn in_force(limits: &GatewayLimits) -> Vec<(Labels, u64)> {
         ("connections_per_second_per_account", account.per_second.into()),
         ("connections_per_second_per_caller", caller.per_second.into()),
         ("connections_per_second_per_address", address.per_second.into()),
+        ("tls_without_request", limits.tls_without_request.into()),
         ("bandwidth", limits.bandwidth.whole),
         ("bandwidth_per_account", limits.bandwidth.per_account),
         ("bandwidth_per_caller", limits.bandwidth.per_caller),

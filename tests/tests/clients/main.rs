@@ -73,9 +73,18 @@ impl Shop {
 
     /// How many requests came by HTTP/2.
     async fn http2_streams(&self) -> u64 {
+        self.count("tollgate_gateway_http2_streams_total ").await
+    }
+
+    /// How many connections clients have opened.
+    async fn connections(&self) -> u64 {
+        self.count("tollgate_gateway_accepted_total ").await
+    }
+
+    /// What a metric says.
+    async fn count(&self, metric: &str) -> u64 {
         let said = curl(&[&format!("http://{}/metrics", self.world.metrics())]).await;
-        let line =
-            |line: &str| line.strip_prefix("tollgate_gateway_http2_streams_total ")?.trim().parse().ok();
+        let line = |line: &str| line.strip_prefix(metric)?.trim().parse().ok();
         said.body.lines().find_map(line).expect("a count")
     }
 

@@ -13,21 +13,19 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ClientHello;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use secrecy::{ExposeSecret, SecretSlice};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::stream::HTTP2;
+use crate::stream::{HTTP1, HTTP2};
 
 /// The largest file that is read, in bytes.
 const LARGEST_FILE: u64 = 1 << 20;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// HTTP/1.1 as ALPN names it (RFC 7301).
-const HTTP1: &[u8] = b"http/1.1";
 
 /// Where the gateway's certificate is kept, in PEM form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +83,23 @@ pub(crate) struct Certificates {
     files: CertificateFiles,
     /// What the files looked like when they were read last.
     seen: Mutex<Option<[FileStamp; 2]>>,
-    current: watch::Sender<Arc<ServerConfig>>,
+    current: watch::Sender<Arc<Offers>>,
+}
+
+/// What handshakes go by under one certificate.
+#[derive(Debug)]
+pub(crate) struct Offers {
+    http2_first: Arc<ServerConfig>,
+    http1_first: Arc<ServerConfig>,
+}
+
+impl Offers {
+    /// Returns what a handshake goes by with a client that has said this: of the protocols that it names,
+    /// its first one that is spoken here is chosen.
+    pub(crate) fn to(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+        let first = hello.alpn().and_then(|mut named| named.find(|name| [HTTP1, HTTP2].contains(name)));
+        if first == Some(HTTP1) { self.http1_first.clone() } else { self.http2_first.clone() }
+    }
 }
 
 /// By what a file is known to be another one.
@@ -109,7 +123,7 @@ impl Certificates {
     }
 
     /// What a handshake that begins now goes by.
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> Arc<Offers> {
         self.current.borrow().clone()
     }
 
@@ -175,7 +189,7 @@ impl FileStamp {
     }
 }
 
-fn read(files: &CertificateFiles) -> Result<Arc<ServerConfig>, CertificateError> {
+fn read(files: &CertificateFiles) -> Result<Arc<Offers>, CertificateError> {
     let no_certificate = |_| CertificateError::NoCertificate { path: files.chain.clone() };
     let pem = read_file(&files.chain)?;
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.expose_secret())
@@ -209,7 +223,7 @@ fn read_file(path: &Path) -> Result<SecretSlice<u8>, CertificateError> {
 fn server(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+) -> Result<Arc<Offers>, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let certified = CertifiedKey::from_der(chain, key, &provider)?;
     // An end that is no certificate is noticed now rather than by the first customer.
@@ -218,9 +232,13 @@ fn server(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     config.ticketer = aws_lc_rs::Ticketer::new()?;
-    Ok(Arc::new(config))
+    let in_order = |first: &[u8], second: &[u8]| {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![first.to_vec(), second.to_vec()];
+        Arc::new(config)
+    };
+    Ok(Arc::new(Offers { http2_first: in_order(HTTP2, HTTP1), http1_first: in_order(HTTP1, HTTP2) }))
 }
 
 #[cfg(test)]

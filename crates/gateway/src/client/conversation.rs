@@ -16,7 +16,7 @@ pub(crate) async fn converse<C: Control>(mut client: Client, server: &Arc<Server
     let mut greeted = greet(&mut client, deadline, server).await;
     if matches!(greeted, Greeted::Tls) {
         client = Box::pin(tls::secure(client, deadline, server)).await?;
-        client = match http2::spoken(client) {
+        client = match http2::spoken(client, deadline).await? {
             Spoken::Other(client) => client,
             Spoken::Http2(wanted) => {
                 Box::pin(wanted.serve(deadline, server)).await;
@@ -24,6 +24,9 @@ pub(crate) async fn converse<C: Control>(mut client: Client, server: &Arc<Server
             }
         };
         greeted = greet(&mut client, deadline, server).await;
+    }
+    if matches!(greeted, Greeted::Socks(_) | Greeted::Associate(_)) {
+        client.brings_request();
     }
     match greeted {
         Greeted::Http => http1::http(client, deadline, server).await,

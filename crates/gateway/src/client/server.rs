@@ -8,7 +8,7 @@ use tollgate_types::{Directory, StaticProtocol};
 
 use crate::client::certs::Certificates;
 use crate::control::Control;
-use crate::entry::{CallerSlots, Entrance};
+use crate::entry::{CallerSlots, Entrance, Handshakes};
 use crate::lifecycle::Lifecycle;
 use crate::limits::CurrentLimits;
 use crate::random::Random;
@@ -22,6 +22,8 @@ pub(crate) struct Server<C: Control> {
     pub(crate) settings: ProtocolSettings,
     /// Where there is one, TLS is spoken to clients.
     pub(crate) certificates: Option<Arc<Certificates>>,
+    /// TLS handshakes that brought no request.
+    pub(crate) handshakes: Arc<Handshakes>,
     pub(crate) directory: watch::Receiver<Arc<Directory>>,
     /// One for each client connection, each stream of HTTP/2, and a second one for each association.
     pub(crate) slots: ConnectionSlots,

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::entry::budget::{Budget, Spent};
 use crate::entry::caps::neighbourhood;
 use crate::limits::GatewayLimits;
 
@@ -55,12 +56,6 @@ struct Memory {
     known: HashMap<Login, Known>,
 }
 
-/// A budget, by when all of it will be there again.
-#[derive(Clone, Copy, Debug)]
-struct Spent {
-    full_at: Instant,
-}
-
 /// A name that logged in from an address.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -79,36 +74,9 @@ pub(crate) enum Allowed {
     No,
 }
 
-/// What may be spent.
-#[derive(Clone, Copy, Debug)]
-struct Budget {
-    failures: u32,
-    window: Duration,
-}
-
-impl Budget {
-    fn of(limits: &GatewayLimits) -> Option<Self> {
-        let (failures, window) = (limits.failed_logins, limits.failed_logins_window);
-        (failures > 0).then_some(Self { failures, window })
-    }
-
-    fn one(self) -> Duration {
-        self.window / self.failures.max(1)
-    }
-}
-
-impl Spent {
-    fn missing(self, now: Instant) -> Duration {
-        self.full_at.saturating_duration_since(now)
-    }
-
-    fn has_room(self, budget: Budget, now: Instant) -> bool {
-        self.missing(now) + budget.one() <= budget.one() * budget.failures
-    }
-
-    fn spend(&mut self, budget: Budget, now: Instant) {
-        self.full_at = (self.full_at.max(now) + budget.one()).min(now + budget.window);
-    }
+/// Returns what may be spent; `None` where that is not limited.
+fn budget(limits: &GatewayLimits) -> Option<Budget> {
+    Budget::new(limits.failed_logins, limits.failed_logins_window)
 }
 
 impl Attempts {
@@ -119,7 +87,7 @@ impl Attempts {
 
     /// Whether a login is looked at now.
     pub(crate) fn check(&self, login: Login, limits: &GatewayLimits, now: Instant) -> Allowed {
-        let Some(budget) = Budget::of(limits) else { return Allowed::Yes };
+        let Some(budget) = budget(limits) else { return Allowed::Yes };
         let memory = self.memory();
         let address = memory.addresses.get(&login.address);
         if address.is_none_or(|spent| spent.has_room(budget, now)) {
@@ -133,7 +101,7 @@ impl Attempts {
     /// A login failed: its address pays for it, and where its name is known there, so does that.
     /// Answers how long to hold back the answer.
     pub(crate) fn failed(&self, login: Login, limits: &GatewayLimits, now: Instant) -> Duration {
-        let Some(budget) = Budget::of(limits) else { return Duration::ZERO };
+        let Some(budget) = budget(limits) else { return Duration::ZERO };
         let mut memory = self.memory();
         memory.make_room(now);
         if let Some(known) = memory.known.get_mut(&login) {
@@ -146,7 +114,7 @@ impl Attempts {
 
     /// A login succeeded.
     pub(crate) fn succeeded(&self, login: Login, limits: &GatewayLimits, now: Instant) {
-        if Budget::of(limits).is_none() {
+        if budget(limits).is_none() {
             return;
         }
         let mut memory = self.memory();

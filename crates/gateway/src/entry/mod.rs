@@ -3,9 +3,11 @@
 
 mod admit;
 mod attempts;
+mod budget;
 mod caller;
 mod caps;
 mod entrance;
+mod handshakes;
 mod identify;
 mod live;
 mod metered;
@@ -18,6 +20,7 @@ pub(crate) use attempts::Attempts;
 pub(crate) use caller::{Caller, Proof, Service, TurnedAway};
 pub(crate) use caps::{CallerSlot, CallerSlots, ClientAddresses, CountedAddress};
 pub(crate) use entrance::Entrance;
+pub(crate) use handshakes::{Handshake, Handshakes};
 pub(crate) use identify::{Logins, identify};
 pub(crate) use live::Live;
 #[cfg(test)]

@@ -204,7 +204,7 @@ impl Port {
         let slot = intake.slots.take()?;
         let counted = if is_front { None } else { intake.count(peer.ip())? };
         let io = Buffered::new(stream.into(), Vec::new());
-        Some(Client { io, peer, entrance, since: Instant::now(), _slot: slot, counted })
+        Some(Client { io, peer, entrance, since: Instant::now(), _slot: slot, counted, handshake: None })
     }
 
     /// Where a connection came in; `None` where it is over already, and has no address any more.

@@ -7,6 +7,7 @@
 //! the system call that would only say so is saved.
 
 mod buffered;
+mod hello;
 mod http2;
 mod send_queue;
 mod tls;
@@ -27,9 +28,10 @@ use tokio::time::timeout;
 use crate::socket;
 
 pub(crate) use buffered::{Buffered, fill, say};
+pub(crate) use hello::Hello;
 pub(crate) use http2::{Http2Stream, Reading};
 pub(crate) use send_queue::Queued;
-pub(crate) use tls::{HTTP2, TlsSide};
+pub(crate) use tls::{HTTP1, HTTP2, TlsSide, part_after_alert};
 
 /// A connection to a peer.
 #[derive(Debug)]

@@ -13,13 +13,12 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use rustls::server::ServerConnection;
-use rustls::{IoState, ServerConfig};
+use rustls::{Connection, IoState};
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -28,15 +27,17 @@ use tokio::time::timeout;
 use crate::socket;
 use crate::stream::{Pending, once};
 
-/// The protocol that HTTP/2 is called in ALPN.
+/// HTTP/2 as ALPN names it (RFC 7301).
 pub(crate) const HTTP2: &[u8] = b"h2";
+/// HTTP/1.1 as ALPN names it.
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
 /// The most that is read from the socket at once.
 const READ: usize = 32 * 1024;
 /// The most plaintext that is taken before the socket has taken its records.
 const HELD_BACK: usize = 64 * 1024;
 /// The most that a peer may send until the handshake is over: several times what one without a
 /// certificate of its own needs.
-const HANDSHAKE_BYTES: usize = 64 * 1024;
+pub(super) const HANDSHAKE_BYTES: usize = 64 * 1024;
 /// How long a peer whose handshake failed is listened to, so that it hears why.
 const ALERT_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -51,7 +52,7 @@ pub(crate) struct TlsSide {
 }
 
 struct Session {
-    tls: ServerConnection,
+    tls: Connection,
     /// Read from the socket, not yet understood: from the start on.
     unread: Vec<u8>,
     start: usize,
@@ -66,13 +67,9 @@ struct Session {
 }
 
 impl TlsSide {
-    /// A handshake that has not begun. `early` was read from the socket before.
-    pub(crate) fn new(
-        socket: TcpStream,
-        early: Vec<u8>,
-        config: Arc<ServerConfig>,
-    ) -> Result<Self, rustls::Error> {
-        let mut tls = ServerConnection::new(config)?;
+    /// A handshake, as either side of it, that is still to be done. `early` was read from the socket
+    /// before.
+    pub(crate) fn new(socket: TcpStream, early: Vec<u8>, mut tls: Connection) -> Self {
         tls.set_buffer_limit(Some(HELD_BACK));
         let session = Session {
             tls,
@@ -83,7 +80,7 @@ impl TlsSide {
             is_finishing: false,
             is_finished: false,
         };
-        Ok(Self { socket, session: Mutex::new(session) })
+        Self { socket, session: Mutex::new(session) }
     }
 
     /// Notes that the handshake failed: nothing has begun whose end could be said.
@@ -93,29 +90,13 @@ impl TlsSide {
 
     /// Lets the alert that says why arrive before the connection is closed.
     pub(crate) async fn part_after_alert(&self) {
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Write);
-        let mut lost = [0; 1024];
-        let swallow = async {
-            while self.socket.readable().await.is_ok() {
-                match self.socket.try_read(&mut lost) {
-                    Ok(1..) => tokio::task::yield_now().await,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Ok(0) | Err(_) => return,
-                }
-            }
-        };
-        let _ = timeout(ALERT_TIMEOUT, swallow).await;
+        part_after_alert(&self.socket).await;
     }
 
     /// Bounded in bytes; whoever waits for it bounds it in time.
     pub(crate) async fn handshake(&self) -> io::Result<()> {
         let mut read = self.lock().unread.len();
         poll_fn(|cx| self.poll_handshake(cx, &mut read)).await
-    }
-
-    /// Whether the peer wants HTTP/2.
-    pub(crate) fn speaks_http2(&self) -> bool {
-        self.lock().tls.alpn_protocol() == Some(HTTP2)
     }
 
     fn poll_handshake(&self, cx: &mut Context<'_>, read: &mut usize) -> Poll<io::Result<()>> {
@@ -189,10 +170,7 @@ impl TlsSide {
         self.write_with(|tls| tls.writer().write_vectored(pieces))
     }
 
-    fn write_with(
-        &self,
-        write: impl FnOnce(&mut ServerConnection) -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    fn write_with(&self, write: impl FnOnce(&mut Connection) -> io::Result<usize>) -> io::Result<usize> {
         let mut session = self.lock();
         session.write_out(&self.socket)?;
         if session.tls.wants_write() {
@@ -222,8 +200,7 @@ impl TlsSide {
         let _ = SockRef::from(&self.socket).set_linger(Some(Duration::ZERO));
     }
 
-    /// Returns where the peer reached us.
-    /// The connection underneath.
+    /// Returns the connection underneath.
     pub(crate) fn socket(&self) -> &TcpStream {
         &self.socket
     }
@@ -374,8 +351,24 @@ impl Session {
     }
 }
 
+/// Lets the alert that says why a handshake failed arrive before the connection is closed.
+pub(crate) async fn part_after_alert(socket: &TcpStream) {
+    let _ = SockRef::from(socket).shutdown(Shutdown::Write);
+    let mut lost = [0; 1024];
+    let swallow = async {
+        while socket.readable().await.is_ok() {
+            match socket.try_read(&mut lost) {
+                Ok(1..) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+            }
+        }
+    };
+    let _ = timeout(ALERT_TIMEOUT, swallow).await;
+}
+
 /// The socket, as records are written to it.
-struct Out<'s>(&'s TcpStream);
+pub(super) struct Out<'s>(pub(super) &'s TcpStream);
 
 impl io::Write for Out<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

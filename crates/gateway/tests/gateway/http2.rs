@@ -644,7 +644,7 @@ async fn hp_51_what_is_no_http2_ends_the_connection() {
     let settings = frame(4, 0, 0, &[]);
     let continuations = (0..10_000).flat_map(|_| frame(9, 0, 1, &[0; 100]));
     let hostile: [(&str, Vec<u8>); 9] = [
-        ("another preface", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3)),
+        ("half a preface and something else", b"PRI * HTTP/2.0\r\n\r\nGET / HTTP/1.1\r\n\r\n".to_vec()),
         ("a frame that is too large", [PREFACE, &settings, &frame(0, 0, 1, &[0; 20_000])].concat()),
         ("data on a stream that is not open", [PREFACE, &settings, &frame(0, 0, 1, b"x")].concat()),
         ("a stream of the server's", [PREFACE, &settings, &frame(1, 4, 2, &[0x82])].concat()),

@@ -13,6 +13,7 @@ mod metering;
 mod names;
 mod overload;
 mod pools;
+mod protocols;
 mod refusals;
 mod secure;
 mod socks4;

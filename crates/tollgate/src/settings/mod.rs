@@ -189,6 +189,10 @@ section! {
         /// The same of client connections from one address (IPv6: from one /64); more are closed as
         /// they come.
         connections_per_second_per_address: u32 = "0" live,
+        /// TLS handshakes a minute from one address (IPv6: from one /64) that may fail or bring no
+        /// request; then connections from there that begin with TLS are closed as they come, until some
+        /// are free again. 0 = no limit.
+        tls_without_request: u32 = "300" live,
         /// Bytes a second of the whole gateway, both directions together; 0 = no limit.
         bandwidth: u64 = "0" live,
         /// The same of one account.

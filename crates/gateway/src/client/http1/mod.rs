@@ -137,6 +137,7 @@ async fn next_request<C: Control>(
         match http::request_head(&client.io.buf, limits) {
             Ok(Parsed::Done(head, consumed)) => {
                 client.io.buf.drain(..consumed.min(client.io.buf.len()));
+                client.brings_request();
                 return Some(head);
             }
             Ok(Parsed::Need) => match timeout_at(deadline, fill(&client.io.stream, &mut client.io.buf)).await

@@ -31,14 +31,16 @@ use crate::client::connection::Client;
 use crate::client::http1::http2_request;
 use crate::client::server::Server;
 use crate::control::Control;
-use crate::entry::{CountedAddress, Entrance};
+use crate::entry::{CountedAddress, Entrance, Handshake};
 use crate::slots::Slot;
-use crate::stream::{Buffered, Http2Stream, Queued, Reading, Stream, TlsSide};
+use crate::stream::{Buffered, Http2Stream, Queued, Reading, Stream, TlsSide, fill};
 use head::{Asked, asked};
 
 /// What a peer may send on one stream before any of it has been taken: so much is under way at
 /// 40 Mbit/s with 100 ms between us.
 const STREAM_WINDOW: u32 = 512 * 1024;
+/// What a client of HTTP/2 begins with (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The largest window there is (RFC 9113 §6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// What waits to be sent of one stream.
@@ -50,8 +52,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A connection on which HTTP/2 is to be spoken.
 pub(crate) struct Wanted {
-    side: Box<TlsSide>,
+    io: Io,
     arrival: Arrival,
+    handshake: Option<Box<Handshake>>,
     _slot: Slot,
     _counted: Option<CountedAddress>,
 }
@@ -65,32 +68,43 @@ struct Arrival {
 
 /// What a client speaks.
 pub(crate) enum Spoken {
-    /// HTTP/2, as was agreed by ALPN.
+    /// HTTP/2.
     Http2(Wanted),
     /// Something else.
     Other(Client),
 }
 
-/// Whether HTTP/2 is wanted on a connection.
-pub(crate) fn spoken(client: Client) -> Spoken {
-    let Buffered { stream, buf } = client.io;
-    match stream {
-        Stream::Tls(side) if side.speaks_http2() => {
-            let arrival = Arrival { peer: client.peer, entrance: client.entrance };
-            Spoken::Http2(Wanted { side, arrival, _slot: client._slot, _counted: client.counted })
+/// Finds out by its first bytes what a client speaks under TLS, whatever was negotiated, until the deadline
+/// at the latest. `None` where the connection is over.
+pub(crate) async fn spoken(mut client: Client, deadline: Instant) -> Option<Spoken> {
+    while PREFACE.starts_with(&client.io.buf) && client.io.buf.len() < PREFACE.len() {
+        let filled = timeout_at(deadline, fill(&client.io.stream, &mut client.io.buf)).await;
+        if !matches!(filled, Ok(Ok(1..))) {
+            return None;
         }
-        stream => Spoken::Other(Client { io: Buffered::new(stream, buf), ..client }),
     }
+    let Buffered { stream, buf } = client.io;
+    Some(match stream {
+        Stream::Tls(side) if buf.starts_with(PREFACE) => Spoken::Http2(Wanted {
+            io: Io { side, early: buf },
+            arrival: Arrival { peer: client.peer, entrance: client.entrance },
+            handshake: client.handshake,
+            _slot: client._slot,
+            _counted: client.counted,
+        }),
+        stream => Spoken::Other(Client { io: Buffered::new(stream, buf), ..client }),
+    })
 }
 
 impl Wanted {
     /// Serves the connection to its end. Its first request must be there by the deadline.
     pub(crate) async fn serve<C: Control>(self, deadline: Instant, server: &Arc<Server<C>>) {
-        let handshake = builder(server).handshake(Io(self.side));
+        let handshake = builder(server).handshake(self.io);
         let Ok(Ok(connection)) = timeout_at(deadline, handshake).await else { return };
         server.stats.http2_connections.fetch_add(1, Ordering::Relaxed);
         let requests = Requests {
             arrival: self.arrival,
+            handshake: self.handshake,
             server: server.clone(),
             under_way: JoinSet::new(),
             given_up: 0,
@@ -163,6 +177,8 @@ async fn serve<C: Control>(
 /// The requests of one connection.
 struct Requests<C: Control> {
     arrival: Arrival,
+    /// Until the first request has come: what counts the handshake if none does.
+    handshake: Option<Box<Handshake>>,
     server: Arc<Server<C>>,
     under_way: JoinSet<Ended>,
     /// How many more were given up than answered.
@@ -179,6 +195,9 @@ enum Ended {
 
 impl<C: Control> Requests<C> {
     fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Queued>) {
+        if let Some(handshake) = self.handshake.take() {
+            handshake.brought_request();
+        }
         // A stream that its peer gave up makes room for the next before its request has ended here.
         let most = usize::try_from(self.server.settings.http2_streams.max(1)).unwrap_or(usize::MAX);
         while self.under_way.len() >= most
@@ -230,7 +249,8 @@ async fn run<C: Control>(
     let io = Buffered::new(Stream::Http2(stream.clone()), Vec::new());
     let Arrival { peer, entrance } = arrival;
     // Its address has been counted with the connection.
-    let client = Client { io, peer, entrance, since: Instant::now(), _slot: slot, counted: None };
+    let since = Instant::now();
+    let client = Client { io, peer, entrance, since, _slot: slot, counted: None, handshake: None };
     let tunnel = tokio::select! {
         tunnel = Box::pin(http2_request(client, head, &server)) => tunnel,
         // Whatever was being done for it is dropped.
@@ -246,13 +266,23 @@ async fn run<C: Control>(
 }
 
 /// What carries an HTTP/2 connection.
-struct Io(Box<TlsSide>);
+struct Io {
+    side: Box<TlsSide>,
+    /// What was read of it before.
+    early: Vec<u8>,
+}
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let io = self.get_mut();
+        if !io.early.is_empty() {
+            let most = io.early.len().min(buf.remaining());
+            buf.put_slice(io.early.drain(..most).as_slice());
+            return Poll::Ready(Ok(()));
+        }
         loop {
-            ready!(self.0.poll_readable(cx))?;
-            match self.0.try_read(buf.initialize_unfilled()) {
+            ready!(io.side.poll_readable(cx))?;
+            match io.side.try_read(buf.initialize_unfilled()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => {
                     buf.advance(read?);
@@ -274,8 +304,8 @@ impl AsyncWrite for Io {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_writable(cx))?;
-            match self.0.try_write_vectored(pieces) {
+            ready!(self.side.poll_writable(cx))?;
+            match self.side.try_write_vectored(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 written => return Poll::Ready(written),
             }
@@ -287,11 +317,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_writable(cx)
+        self.side.poll_writable(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.finish();
-        self.0.poll_writable(cx)
+        self.side.finish();
+        self.side.poll_writable(cx)
     }
 }
